@@ -1,0 +1,1 @@
+"""What happened: the durable outbox, written in the transaction of the thing that happened."""

@@ -1,0 +1,1 @@
+"""Where mail rests: content, folders, flags, search, quota, the change feed."""

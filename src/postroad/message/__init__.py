@@ -1,0 +1,1 @@
+"""What a mail is. Pure: no I/O, no clock, no database."""

@@ -1,0 +1,1 @@
+"""Sans-I/O protocol engines: bytes in, events and bytes out."""

@@ -1,0 +1,1 @@
+"""SMTP engines, server and client (RFC 5321 and its extensions). Sans-I/O."""

@@ -1,0 +1,1 @@
+"""How mail moves: accepting, routing, the queue, destinations, delivery, notices."""

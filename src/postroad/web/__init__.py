@@ -1,0 +1,1 @@
+"""Pages: webmail, campaign console, admin; Jinja2 and htmx over services."""
