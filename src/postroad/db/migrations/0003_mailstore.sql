@@ -1,0 +1,92 @@
+-- Where mail rests. One `message` + `content` row a mail, however many folders and queue rows point at it;
+-- `entry` is a mail in a folder.
+
+CREATE SEQUENCE message_id_seq INCREMENT BY 1000;             -- workers take ids in blocks of a thousand
+
+CREATE TABLE message (
+    id               bigint PRIMARY KEY,
+    size_bytes       bigint NOT NULL,                         -- of the content, without the prefix
+    subject          text NOT NULL DEFAULT '',
+    sender           text NOT NULL DEFAULT '',                -- what a list shows: name, or else address
+    recipients       text NOT NULL DEFAULT '',                -- the same for To, for Sent and Drafts
+    sent_at          timestamptz,
+    message_id       text,                                    -- the header's, without angle brackets
+    thread           bigint NOT NULL DEFAULT 0,               -- hash of the thread's root message-id
+    has_attachments  boolean NOT NULL DEFAULT false,
+    priority         smallint NOT NULL DEFAULT 0,
+    preview          text NOT NULL DEFAULT '',
+    envelope         bytea NOT NULL DEFAULT '',               -- JSON: message/summary.py
+    structure        bytea NOT NULL DEFAULT ''                -- JSON with part offsets: message/summary.py
+);
+
+-- Apart from `message`, so that a list never reads bodies. Small bodies stay in the row, uncompressed.
+CREATE TABLE content (
+    message_id    bigint PRIMARY KEY,
+    prefix        bytea NOT NULL DEFAULT '',                  -- Return-Path and Received, in front of the body
+    trace_offset  integer NOT NULL DEFAULT 0,                 -- where in the prefix Received begins
+    body          bytea,
+    blob          text,                                       -- key in the blob store when body is NULL
+    CHECK ((body IS NULL) <> (blob IS NULL))
+);
+ALTER TABLE content ALTER COLUMN body SET STORAGE EXTERNAL;
+ALTER TABLE content SET (toast_tuple_target = 8160);
+
+CREATE TABLE folder (
+    id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    account_id     bigint NOT NULL REFERENCES account ON DELETE CASCADE,
+    name           text NOT NULL,                             -- whole path, levels parted by '/'
+    role           text CHECK (role IN ('inbox', 'sent', 'drafts', 'trash', 'junk', 'archive')),
+    uid_validity   bigint NOT NULL,
+    uid_next       bigint NOT NULL DEFAULT 1,
+    mod_sequence   bigint NOT NULL DEFAULT 1,                 -- the highest one given out
+    message_count  bigint NOT NULL DEFAULT 0,
+    unseen_count   bigint NOT NULL DEFAULT 0,
+    size_bytes     bigint NOT NULL DEFAULT 0,
+    is_subscribed  boolean NOT NULL DEFAULT true,
+    UNIQUE (account_id, name)
+) WITH (fillfactor = 50);
+CREATE UNIQUE INDEX folder_role ON folder (account_id, role) WHERE role IS NOT NULL;
+
+-- flags: 1 seen, 2 answered, 4 flagged, 8 deleted, 16 draft (mailstore/flags.py)
+CREATE TABLE entry (
+    folder_id     bigint NOT NULL REFERENCES folder ON DELETE CASCADE,
+    uid           bigint NOT NULL,
+    account_id    bigint NOT NULL,
+    message_id    bigint NOT NULL,
+    mod_sequence  bigint NOT NULL,
+    flags         smallint NOT NULL DEFAULT 0,
+    keywords      text[] NOT NULL DEFAULT '{}',
+    received_at   timestamptz NOT NULL,
+    size_bytes    bigint NOT NULL,                            -- prefix and content: what a reader downloads
+    thread        bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (folder_id, uid)
+) WITH (fillfactor = 90);
+CREATE INDEX entry_message ON entry (message_id);
+CREATE INDEX entry_mod_sequence ON entry (folder_id, mod_sequence);
+CREATE INDEX entry_thread ON entry (account_id, thread);
+
+-- What was removed, for clients that catch up (RFC 7162 QRESYNC).
+CREATE TABLE expunged (
+    folder_id     bigint NOT NULL REFERENCES folder ON DELETE CASCADE,
+    uid           bigint NOT NULL,
+    mod_sequence  bigint NOT NULL,
+    PRIMARY KEY (folder_id, mod_sequence, uid)
+);
+
+-- Messages whose last reference may have gone; a sweeper looks and removes them.
+CREATE TABLE message_release (
+    message_id   bigint PRIMARY KEY,
+    released_at  timestamptz NOT NULL DEFAULT now()
+);
+
+-- Work of the indexer: written at delivery, taken and deleted by a worker after the 250.
+CREATE TABLE search_pending (
+    message_id  bigint PRIMARY KEY
+);
+
+-- One document a message; the account is a lexeme of its own, so one index serves every account.
+CREATE TABLE search_document (
+    message_id  bigint PRIMARY KEY,
+    document    tsvector NOT NULL
+);
+CREATE INDEX search_document_gin ON search_document USING gin (document) WITH (fastupdate = on);
