@@ -57,39 +57,61 @@ _BY_STATUS: dict[str, Reason] = {
 
 # In order: the first that matches decides. Receivers often give a general status (5.7.1, 5.0.0) and say the
 # truth in words, so what the words say clearly comes before the status.
-_BY_WORDS: tuple[tuple[re.Pattern[str], Reason], ...] = tuple(
-    (re.compile(pattern, re.IGNORECASE), reason)
-    for pattern, reason in (
+_PHRASES: tuple[tuple[Reason, tuple[str, ...]], ...] = (
+    (
+        Reason.OVER_QUOTA,
         (
-            r"over ?quota|quota (?:is )?exceeded|exceed\w* (?:\w+ ){0,3}quota|(?:mailbox|inbox|storage) (?:\w+ ){0,2}full"
-            r"|insufficient (?:system )?storage|out of (?:disk )?space|not enough (?:disk )?space|空间不足|容量已满|邮箱已满|超出配额",
-            Reason.OVER_QUOTA,
+            r"over ?quota",
+            r"quota (?:is )?exceeded|exceed\w* (?:\w+ ){0,3}quota",
+            r"(?:mailbox|inbox|storage) (?:\w+ ){0,2}full",
+            r"insufficient (?:system )?storage|out of (?:disk )?space|not enough (?:disk )?space",
+            r"空间不足|容量已满|邮箱已满|超出配额",
         ),
+    ),
+    (
+        Reason.SPAM,
         (
-            r"\bspam\b|\bunsolicited\b|\bjunk\b|\bphish|\bvirus|\bmalware|blacklist|block ?list|\bblocked using\b"
-            r"|\bspamhaus\b|\bbarracuda\b|\bDT:SPM\b|\bdnsbl\b|\brbl\b|poor reputation|low reputation|垃圾|黑名单|病毒",
-            Reason.SPAM,
+            r"\bspam\b|\bunsolicited\b|\bjunk\b|\bphish|\bvirus|\bmalware",
+            r"blacklist|block ?list|\bblocked using\b|\bdnsbl\b|\brbl\b",
+            r"\bspamhaus\b|\bbarracuda\b|\bDT:SPM\b|poor reputation|low reputation",
+            r"垃圾|黑名单|病毒",
         ),
+    ),
+    (
+        Reason.NO_MAILBOX,
         (
-            r"user (?:\w+ ){0,2}unknown|unknown (?:user|recipient|mailbox|address)|no such (?:user|recipient|mailbox|account|person|address)"
-            r"|(?:user|recipient|mailbox|account|address) (?:\S+ ){0,3}(?:not found|does ?n[o']t exist|not exist|unavailable|disabled|inactive|not known|invalid)"
-            r"|invalid (?:recipient|mailbox|user)|does not have an? \S+ account|no mailbox|not a valid mailbox|用户不存在|收件人不存在|邮箱不存在|无此用户|账号不存在",
-            Reason.NO_MAILBOX,
+            r"user (?:\w+ ){0,2}unknown|unknown (?:user|recipient|mailbox|address)",
+            r"no such (?:user|recipient|mailbox|account|person|address)|no mailbox|not a valid mailbox",
+            r"(?:user|recipient|mailbox|account|address) (?:\S+ ){0,3}(?:not found|not exist|not known)",
+            r"(?:user|recipient|mailbox|account|address) (?:\S+ ){0,3}does ?n[o']t exist",
+            r"(?:user|recipient|mailbox|account|address) (?:\S+ ){0,3}(?:unavailable|disabled|inactive|invalid)",
+            r"invalid (?:recipient|mailbox|user)|does not have an? \S+ account",
+            r"用户不存在|收件人不存在|邮箱不存在|无此用户|账号不存在",
         ),
+    ),
+    (
+        Reason.INVALID_DOMAIN,
         (
-            r"(?:domain|host) (?:\S+ ){0,3}(?:not found|does ?n[o']t exist|unknown)|no such domain|relay(?:ing)? (?:access )?(?:denied|not permitted|not allowed)",
-            Reason.INVALID_DOMAIN,
+            r"(?:domain|host) (?:\S+ ){0,3}(?:not found|does ?n[o']t exist|unknown)|no such domain",
+            r"relay(?:ing)? (?:access )?(?:denied|not permitted|not allowed)",
         ),
+    ),
+    (
+        Reason.TEMPORARY,
         (
-            r"grey-?list|gray-?list|try again later|rate limit|too many (?:connections|messages|recipients)",
-            Reason.TEMPORARY,
+            r"grey-?list|gray-?list|try again later|rate limit",
+            r"too many (?:connections|messages|recipients)",
         ),
+    ),
+    (
+        Reason.REFUSED,
         (
-            r"\bpolicy\b|\bdenied\b|\brejected\b|not (?:allowed|permitted|authori[sz]ed)|\bprohibited\b|\bDMARC\b|\bSPF\b|\bDKIM\b|拒绝|拒收",
-            Reason.REFUSED,
+            r"\bpolicy\b|\bdenied\b|\brejected\b|\bprohibited\b|\bDMARC\b|\bSPF\b|\bDKIM\b",
+            r"not (?:allowed|permitted|authori[sz]ed)|拒绝|拒收",
         ),
-    )
+    ),
 )
+_BY_WORDS = tuple((re.compile("|".join(words), re.IGNORECASE), reason) for reason, words in _PHRASES)
 
 # Basic codes, when neither status nor words say more (RFC 5321 4.2.3).
 _BY_CODE: dict[int, Reason] = {

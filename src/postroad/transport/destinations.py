@@ -1,6 +1,6 @@
 """Where a mail goes next: the hosts of a route, in the order they are tried.
 
-RFC 5321 5.1 (MX, implicit MX, never back to ourselves), RFC 7505 (null MX), RFC 3463 (what failures are called).
+RFC 5321 5.1 (MX, implicit MX, never back to ourselves), RFC 7505 (null MX), RFC 3463 (names of failures).
 The DNS is asked through `lookups.py`; nothing here opens a connection to a mail server.
 """
 
@@ -52,7 +52,7 @@ class OwnDoor:
             return True
         if port != self.listen_port or not self.listen_host:
             return False
-        if self.listen_host in ("0.0.0.0", "::"):
+        if self.listen_host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
             return is_local_address(address)
         return address == self.listen_host
 
@@ -163,7 +163,11 @@ class Destinations:
             address = ipaddress.ip_address(text[5:] if text.lower().startswith("ipv6:") else text)
         except ValueError:
             raise Unreachable(550, "5.1.2", f"{route} is not an address") from None
-        if address.is_unspecified or address.is_multicast or self._door.is_ours("", str(address), self._mx_port):
+        if (
+            address.is_unspecified
+            or address.is_multicast
+            or self._door.is_ours("", str(address), self._mx_port)
+        ):
             raise Unreachable(554, "5.4.6", f"mail for {route} would come back to this server")
         return (Host(route, self._mx_port, (str(address),)),)
 

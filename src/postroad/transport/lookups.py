@@ -77,9 +77,7 @@ class Lookups:
 
         One family's failure is forgiven when the other answers. Raises `NameNotFound` and `LookupFailed`.
         """
-        outcomes = await asyncio.gather(
-            self._ask(host, "AAAA"), self._ask(host, "A"), return_exceptions=True
-        )
+        outcomes = await asyncio.gather(self._ask(host, "AAAA"), self._ask(host, "A"), return_exceptions=True)
         found: list[str] = []
         for outcome in outcomes:
             if isinstance(outcome, tuple):
@@ -136,8 +134,12 @@ class Lookups:
                     raise NameNotFound(name) from error
                 raise LookupFailed(f"{name}: {error.args[-1] if error.args else error}") from error
             ttl = min([ttl, *(record.ttl for record in answer)])
-            found = tuple(_read(record.data) for record in answer if record.type == type_of[kind])[:MAX_RECORDS]
-            aliases = [record.data.cname for record in answer if isinstance(record.data, pycares.CNAMERecordData)]
+            found = tuple(_read(record.data) for record in answer if record.type == type_of[kind])[
+                :MAX_RECORDS
+            ]
+            aliases = [
+                record.data.cname for record in answer if isinstance(record.data, pycares.CNAMERecordData)
+            ]
             if found or not aliases:
                 self._remember((name, kind), ttl, found)
                 return found

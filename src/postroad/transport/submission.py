@@ -23,9 +23,7 @@ def count_from(content: bytes) -> int:
     return len(_FROM.findall(header_section(content)))
 
 
-def prepare(
-    content: bytes, sender: Address | None, hostname: str, unique: str, now: datetime
-) -> bytes:
+def prepare(content: bytes, sender: Address | None, hostname: str, unique: str, now: datetime) -> bytes:
     """Return the content with what a submission may lack added, and Bcc taken out.
 
     `sender` fills in a missing From (old programs leave it out); `unique` makes the Message-ID, and is the

@@ -1,6 +1,6 @@
 """The trace a mail gathers on its way: Received, Return-Path, Delivered-To; and reading it to find loops.
 
-Pure. RFC 5321 4.4 (trace information), 6.3 (loop detection); RFC 9228 (Delivered-To); RFC 3848 (protocol words).
+Pure. RFC 5321 4.4 (trace information), 6.3 (loop detection); RFC 9228 (Delivered-To); RFC 3848.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def begins_with_field(content: bytes) -> bool:
 
 
 def format_date(moment: datetime) -> str:
-    """Write a time the way RFC 5322 3.3 does (`Fri, 21 Nov 1997 09:55:06 +0000`), always in its own offset."""
+    """Write a time the way RFC 5322 3.3 does (`Fri, 21 Nov 1997 09:55:06 +0000`), in its own offset."""
     offset = moment.strftime("%z")[:5] or "+0000"
     return (
         f"{_DAYS[moment.weekday()]}, {moment.day} {_MONTHS[moment.month - 1]} {moment.year} "
@@ -50,7 +50,9 @@ def received(session: SessionInfo, envelope: Envelope, hostname: str, mail_id: s
     """
     helo = _UNSAFE_IN_COMMENT.sub("?", session.helo)[:255] or "unknown"
     literal = f"IPv6:{session.client_address}" if ":" in session.client_address else session.client_address
-    tls = f"\r\n\t(using {session.tls_version} with cipher {session.tls_cipher})" if session.tls_version else ""
+    tls = (
+        f"\r\n\t(using {session.tls_version} with cipher {session.tls_cipher})" if session.tls_version else ""
+    )
     only = f"\r\n\tfor <{envelope.recipients[0].address}>" if len(envelope.recipients) == 1 else ""
     return (
         f"Received: from {helo} ([{literal}]){tls}\r\n"
@@ -60,7 +62,7 @@ def received(session: SessionInfo, envelope: Envelope, hostname: str, mail_id: s
 
 
 def received_locally(hostname: str, how: str, mail_id: str, now: datetime) -> bytes:
-    """Return the Received field of a mail made in this house: `how` is `HTTP` for the webmail, `LOCAL` for notices."""
+    """Return the Received field of a mail made in this house; `how` is `HTTP` or `LOCAL`."""
     return f"Received: by {hostname} with {how} id {mail_id};\r\n\t{format_date(now)}\r\n".encode()
 
 
