@@ -1,0 +1,452 @@
+"""The embedded PostgreSQL: made on first use, started by whoever comes first, stopped by whoever leaves last.
+
+Several processes (supervisor, commands) share one cluster through locks on files in the data directory; the
+kernel drops them when their holder dies, so nothing is ever left locked. Ready means that a query succeeded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, TypeVar
+from urllib.parse import quote
+
+import asyncpg
+import structlog
+
+from postroad.db.binaries import (
+    SHARED_ROOT,
+    ClusterFailed,
+    RunAs,
+    account_for,
+    find_binaries,
+    quiet_environment,
+    reachable_binaries,
+    version_of,
+)
+from postroad.db.cluster_settings import MEBIBYTE, PG_HBA, PG_HBA_15, ROLE, pg_ident, postgresql_conf
+
+DATABASE = "postroad"
+PORT = 5432  # only names the socket file
+LONGEST_SOCKET_PATH = 107  # sockaddr_un.sun_path is 108 bytes with its final zero (unix(7))
+START_SECONDS = 300.0  # replaying max_wal_size of log on a slow disk
+STOP_SECONDS = 60.0
+ORPHAN_SECONDS = 3.0  # backends notice a dead postmaster at once unless they are deep in a query
+POLL_SECONDS = 0.02
+
+Result = TypeVar("Result")
+
+log = structlog.get_logger("postroad.db.cluster")
+
+
+class ClusterDiskFull(ClusterFailed):
+    """The cluster cannot start because the disk is full."""
+
+
+class Cluster:
+    """The embedded cluster of one data directory, shared with every other process that uses the directory."""
+
+    def __init__(self, data_dir: Path, *, durable: bool = True, shared_root: Path = SHARED_ROOT) -> None:
+        """`durable=False` gives up safety against power cuts (tests only).
+
+        `shared_root` is where root keeps what the cluster's account could not reach in `data_dir`.
+        """
+        self.data_dir = data_dir.absolute()
+        self.home = self.data_dir / "postgres"
+        self._durable = durable
+        self._shared_root = shared_root
+        self._users: IO[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._binaries: Path | None = None
+
+    # -- for everyone
+
+    def ensure_running(self) -> str:
+        """Count us among the users, start the cluster unless it runs, give its DSN once a query succeeded.
+
+        Blocks for a second or so. May be called again, after the cluster died for example. Raises
+        `ClusterFailed` or its `ClusterDiskFull`.
+        """
+        try:
+            self._prepare_data_dir()
+            self._join()
+            if self._answers():
+                return self.dsn
+            with self._lock("cluster.lock"):
+                if not self._answers():
+                    self._start()
+                return self.dsn
+        except OSError as error:
+            raise _failure(
+                f"the embedded database in {self.data_dir} cannot be started: {error}", str(error)
+            ) from error
+
+    @property
+    def dsn(self) -> str:
+        """The address of the database for asyncpg and PostgreSQL's own programs."""
+        directory = quote(str(self._socket_directory()), safe="")
+        return f"postgresql://{ROLE}@/{DATABASE}?host={directory}&port={PORT}"
+
+    @property
+    def binaries(self) -> Path:
+        """The directory of PostgreSQL's programs (`pg_dump`, `pg_restore`)."""
+        if self._binaries is None:
+            self._binaries = find_binaries()
+        return self._binaries
+
+    def postmaster(self) -> int | None:
+        """The process id of the running postmaster, or None. Cheap enough to ask several times a second."""
+        if self._process is not None and self._process.poll() is not None:
+            self._process = None  # reaped; otherwise a zombie would look alive
+        try:
+            process_id = int((self.home / "postmaster.pid").read_text().split("\n", 1)[0])
+        except (OSError, ValueError):
+            return None
+        return process_id if process_id in _processes_of(self.home.resolve(), process_id) else None
+
+    def leave(self) -> bool:
+        """Stop using the cluster; the last user stops it. True when it was stopped."""
+        if self._users is None:
+            return False
+        with self._lock("cluster.lock"):
+            users, self._users = self._users, None
+            with users:
+                try:
+                    fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return False
+                self.stop()
+                return True
+
+    def stop(self) -> None:
+        """Stop the cluster whoever else uses it: clients are disconnected, everything is flushed."""
+        process_id = self.postmaster()
+        if process_id is None:
+            return
+        for order, patience in (
+            (signal.SIGINT, STOP_SECONDS),
+            (signal.SIGQUIT, 10.0),
+            (signal.SIGKILL, 10.0),
+        ):
+            with suppress(ProcessLookupError):
+                os.kill(
+                    process_id, order
+                )  # SIGINT: fast shutdown; SIGQUIT: immediate, recovers at next start
+            if _wait_until(lambda: self.postmaster() is None, patience):
+                log.info("database_stopped", process_id=process_id)
+                return
+        raise ClusterFailed(f"PostgreSQL (process {process_id}) does not end")
+
+    # -- using it together
+
+    def _prepare_data_dir(self) -> None:
+        if not self.data_dir.is_dir():
+            self.data_dir.mkdir(parents=True)
+            # The cluster's account must pass through; every secret inside has a closed directory of its own.
+            self.data_dir.chmod(0o711)
+
+    def _join(self) -> None:
+        if self._users is None:
+            users = self._open("cluster.users")
+            fcntl.flock(users, fcntl.LOCK_SH)
+            self._users = users
+
+    def _open(self, name: str) -> IO[bytes]:
+        path = self.data_dir / name
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if os.geteuid() == 0:  # a command run by root must not lock out the owner
+            owner = self.data_dir.stat()
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+        return os.fdopen(descriptor, "r+b")
+
+    @contextmanager
+    def _lock(self, name: str) -> Iterator[None]:
+        with self._open(name) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _answers(self) -> bool:
+        if not (self._socket_directory() / f".s.PGSQL.{PORT}").exists():
+            return False
+        try:
+            _in_thread(lambda: asyncio.run(_execute(self.dsn, "SELECT 1")))
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+            return False
+        return True
+
+    # -- starting it
+
+    def _start(self) -> None:
+        began = time.monotonic()
+        binaries = self.binaries
+        existing = self.home.resolve() if (self.home / "PG_VERSION").is_file() else None
+        account = account_for(existing)
+        binaries = reachable_binaries(binaries, account, self._shared_root)
+        if existing is None:
+            self._initialise(binaries, account)
+        home = self.home.resolve()
+        made_by = (home / "PG_VERSION").read_text().strip()
+        version = version_of(binaries) or "unknown"
+        if made_by != version.split(".")[0]:
+            raise ClusterFailed(
+                f"{home} was made by PostgreSQL {made_by}, here is {version}: "
+                "restore a backup into a new data directory"
+            )
+        if (process_id := self.postmaster()) is None:
+            self._clear_remains(home)
+            self._write_settings(home, account, version)
+            self._launch(binaries, home, account)
+        else:
+            log.info("database_waiting", process_id=process_id)
+        self._wait_ready()
+        log.info(
+            "database_started",
+            seconds=round(time.monotonic() - began, 3),
+            version=version,
+            account=account.name,
+            is_new=existing is None,
+        )
+
+    def _initialise(self, binaries: Path, account: RunAs) -> None:
+        home = self._choose_home(account)
+        fresh = home.with_name(home.name + ".new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700)
+        account.take(fresh)
+        command = [
+            str(binaries / "initdb"),
+            f"--pgdata={fresh}",
+            f"--username={ROLE}",
+            "--auth=reject",  # our own pg_hba.conf replaces it
+            "--encoding=UTF8",
+            "--locale-provider=libc",
+            # Sorted by bytes: fast, and no index breaks when the system's locale data change.
+            "--lc-collate=C",
+            "--data-checksums",
+            "--no-instructions",
+            *([] if self._durable else ["--no-sync"]),
+        ]
+        if version_of(binaries) == "15":
+            command.remove("--locale-provider=libc")
+        # C.UTF-8 knows upper and lower case beyond ASCII; not every libc carries it.
+        for locale in ("C.UTF-8", "C"):
+            result = account.run([*command, f"--locale={locale}"])
+            if result.returncode == 0 or "locale" not in result.stderr:
+                break
+        if result.returncode != 0:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise _failure(f"initdb failed: {result.stderr.strip()[-2000:]}", result.stderr)
+        fresh.rename(home)
+        if home != self.home:
+            with suppress(FileNotFoundError):
+                self.home.unlink()
+            self.home.symlink_to(home)
+
+    def _choose_home(self, account: RunAs) -> Path:
+        """Where the cluster is made: in the data directory, or elsewhere if its account cannot get there."""
+        if account.user_id is None or account.can("x", self.data_dir):
+            return self.home
+        place = self._shared_root / f"{self.data_dir.name}-{os.urandom(6).hex()}"
+        self._shared_root.mkdir(mode=0o755, parents=True, exist_ok=True)
+        place.mkdir(mode=0o755)
+        (place / "data_dir").write_text(f"{self.data_dir}\n")
+        log.warning(
+            "database_placed_elsewhere",
+            data_dir=str(self.data_dir),
+            place=str(place),
+            reason=f"the account {account.name} cannot reach the data directory",
+        )
+        return place / "postgres"
+
+    def _write_settings(self, home: Path, account: RunAs, version: str) -> None:
+        system_accounts = sorted({"root", account.name})
+        hba = PG_HBA if int(version.split(".")[0]) >= 16 else PG_HBA_15
+        for name, text in (
+            ("postgresql.conf", postgresql_conf(_memory_bytes(), self._durable)),
+            ("pg_hba.conf", hba),
+            ("pg_ident.conf", pg_ident(system_accounts)),
+        ):
+            path = home / name
+            if path.read_text(encoding="utf-8") != text:
+                fresh = home / f"{name}.new"
+                fresh.write_text(text, encoding="utf-8")
+                fresh.chmod(0o600)
+                account.take(fresh)
+                fresh.replace(path)
+
+    def _clear_remains(self, home: Path) -> None:
+        """Make room after a crash: end backends whose postmaster is gone, forget its process id.
+
+        PostgreSQL looks only whether the old process id exists, and in a container or after a reboot it may
+        belong to anybody; we have seen that no process of this cluster lives.
+        """
+        _wait_until(lambda: not _processes_of(home), ORPHAN_SECONDS)
+        for process_id in _processes_of(home):
+            log.warning("database_orphan_killed", process_id=process_id)
+            with suppress(ProcessLookupError):
+                os.kill(process_id, signal.SIGKILL)
+        if not _wait_until(lambda: not _processes_of(home), ORPHAN_SECONDS):
+            raise ClusterFailed(f"processes of an earlier PostgreSQL do not end: {_processes_of(home)}")
+        with suppress(FileNotFoundError):
+            (home / "postmaster.pid").unlink()
+
+    def _launch(self, binaries: Path, home: Path, account: RunAs) -> None:
+        sockets = self._socket_directory()
+        if sockets != home:
+            _closed_directory(sockets, account)
+        start_log = home / "start.log"
+        with start_log.open("wb") as output:
+            account.take(start_log)
+            self._process = subprocess.Popen(  # noqa: S603
+                [str(binaries / "postgres"), "-D", str(home), "-k", str(sockets), "-p", str(PORT)],
+                user=account.user_id,
+                group=account.group_id,
+                extra_groups=None if account.user_id is None else [],
+                umask=0o077,
+                cwd=home,
+                env=quiet_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a terminal's Ctrl-C is for the supervisor, which then stops it
+            )
+
+    def _wait_ready(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        maintenance = self.dsn.replace(f"/{DATABASE}?", "/postgres?")
+        while time.monotonic() < deadline:
+            if self._process is not None and (code := self._process.poll()) is not None:
+                self._process = None
+                said = self._last_words()
+                raise _failure(f"PostgreSQL ended with code {code} while starting: {said}", said)
+            if self._process is None and self.postmaster() is None:
+                raise ClusterFailed("PostgreSQL ended while it was waited for; start again")
+            try:
+                _in_thread(lambda: asyncio.run(_create_database(maintenance)))
+                return
+            except (OSError, asyncpg.CannotConnectNowError, TimeoutError, asyncpg.InterfaceError):
+                time.sleep(POLL_SECONDS)
+            except asyncpg.PostgresError as error:
+                raise _failure(f"PostgreSQL refuses to work: {error}", str(error)) from error
+        raise ClusterFailed(f"PostgreSQL was not ready within {START_SECONDS:.0f} s: {self._last_words()}")
+
+    def _last_words(self) -> str:
+        """The end of what PostgreSQL said, for an error message."""
+        home = self.home.resolve()
+        logs = sorted((home / "log").glob("*.log"), key=lambda path: path.stat().st_mtime)[-1:]
+        text = "".join(path.read_text(errors="replace")[-1500:] for path in (*logs, home / "start.log"))
+        return " | ".join(line for line in text.splitlines() if line)[-2000:]
+
+    def _socket_directory(self) -> Path:
+        """The cluster's own closed directory, or a short one where its path would not fit into an address."""
+        home = self.home.resolve()
+        if len(os.fsencode(home / f".s.PGSQL.{PORT}.lock")) <= LONGEST_SOCKET_PATH:
+            return home
+        with suppress(OSError, IndexError):  # whoever started it chose, perhaps as another account
+            return Path((home / "postmaster.pid").read_text().splitlines()[4])
+        is_root = os.geteuid() == 0
+        base = Path("/run") if is_root and os.access("/run", os.W_OK) else Path(tempfile.gettempdir())
+        return base / f"postroad-{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}"
+
+
+def _closed_directory(path: Path, account: RunAs) -> None:
+    """Make sure that `path` is a directory of `account` that nobody else can enter."""
+    try:
+        path.mkdir(mode=0o700)
+        account.take(path)
+    except FileExistsError:
+        state = path.lstat()  # the name can be guessed: it may be a link, or a stranger's
+        owner = os.geteuid() if account.user_id is None else account.user_id
+        if not stat.S_ISDIR(state.st_mode) or state.st_uid != owner or state.st_mode & 0o077:
+            raise ClusterFailed(f"{path} is not a closed directory of {account.name}; remove it") from None
+
+
+def _failure(message: str, cause: str) -> ClusterFailed:
+    if "No space left on device" in cause or "Disk quota exceeded" in cause:
+        return ClusterDiskFull(
+            f"the disk is full: {message}. Free some space; nothing that was acknowledged is lost"
+        )
+    return ClusterFailed(message)
+
+
+async def _execute(dsn: str, statement: str) -> None:
+    connection = await asyncpg.connect(dsn, timeout=5)
+    try:
+        await connection.execute(statement, timeout=5)
+    finally:
+        connection.terminate()
+
+
+async def _create_database(maintenance_dsn: str) -> None:
+    connection = await asyncpg.connect(maintenance_dsn, timeout=5)
+    try:
+        if await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE) is None:
+            await connection.execute(f"CREATE DATABASE {DATABASE} OWNER {ROLE}")
+    finally:
+        await connection.close()
+
+
+def _in_thread(work: Callable[[], Result]) -> Result:
+    """Run `work` in a thread of its own, since the caller may already stand inside an event loop."""
+    results: list[Result] = []
+    errors: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=body, name="postroad-cluster")
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+def _wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def _processes_of(home: Path, only: int | None = None) -> list[int]:
+    """The living PostgreSQL processes whose working directory is `home` (as all of it), or just `only`."""
+    found = []
+    for entry in (Path(f"/proc/{only}"),) if only is not None else Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            if (
+                (entry / "cwd").readlink() == home
+                and (entry / "comm").read_text().startswith("postgres")
+                and (entry / "stat").read_text().rsplit(") ", 1)[1][0] != "Z"
+            ):
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def _memory_bytes() -> int:
+    """The memory we may use: the machine's, or the container's limit."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with suppress(OSError, ValueError):
+        memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return max(memory, 256 * MEBIBYTE)
