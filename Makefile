@@ -1,0 +1,39 @@
+# The commands an operator or a developer types; the work is in scripts/.
+
+.PHONY: help setup dev run test lint format bench lock clean
+
+help:
+	@echo "make setup   install everything into .venv and build the front end"
+	@echo "make run     set up, then serve with demo data; prints addresses and passwords"
+	@echo "make test    set up for development, then run every check and test"
+	@echo "make lint    format, lint, types and floors only"
+	@echo "make format  rewrite the sources in the project's format"
+	@echo "make bench   the benchmarks against their peers"
+	@echo "make lock    rewrite the lock of dependencies"
+
+setup:
+	@scripts/setup
+
+dev:
+	@scripts/setup --dev
+
+run: setup
+	@exec .venv/bin/postroad serve --demo
+
+test: dev
+	@scripts/check
+
+lint: dev
+	@scripts/check format lint types floors
+
+format: dev
+	@.venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format .
+
+bench: setup
+	@for name in accept relay; do .venv/bin/python benchmarks/$$name.py $(BENCH) || exit 1; done
+
+lock:
+	@scripts/lock
+
+clean:
+	rm -rf .venv node_modules build dist src/postroad/web/static/dist
