@@ -1,0 +1,28 @@
+"""Periodic jobs of which one process at a time may run one, whichever comes first (advisory locks)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from postroad.db.pool import Database, DatabaseUnavailable
+
+
+@asynccontextmanager
+async def alone(database: Database, job: str) -> AsyncIterator[bool]:
+    """Yield True when no other process runs `job` now, and keep them from starting it until the body ends.
+
+    Yields False, at once, when another process has it: skip the work then. Holds one connection of the pool.
+    PostgreSQL gives the lock back when the connection dies, so the body must survive being run twice.
+    Raises `DatabaseUnavailable`.
+    """
+    key = int.from_bytes(hashlib.sha256(f"postroad job {job}".encode()).digest()[:8], signed=True)
+    async with database.connection() as connection:
+        is_ours = bool(await connection.fetchval("SELECT pg_try_advisory_lock($1)", key))
+        try:
+            yield is_ours
+        finally:
+            if is_ours and not connection.is_closed():
+                with suppress(DatabaseUnavailable):
+                    await connection.execute("SELECT pg_advisory_unlock($1)", key)
