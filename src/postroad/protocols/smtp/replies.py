@@ -41,7 +41,7 @@ class SmtpReply(Exception):
 
     def render(self) -> bytes:
         """Return the reply as it travels, with CRLF; a line too long for RFC 5321 is cut."""
-        lines = [_UNPRINTABLE.sub("?", line) for line in self.text.splitlines()] or [""]
+        lines = [_UNPRINTABLE.sub("?", line) for line in self.text.split("\n")]
         last = len(lines) - 1
         status = f"{self.status} " if self.status else ""
         return b"".join(
