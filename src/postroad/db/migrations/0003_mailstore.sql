@@ -68,6 +68,7 @@ CREATE TABLE entry (
     received_at   timestamptz NOT NULL,
     size_bytes    bigint NOT NULL,                            -- prefix and content: what a reader downloads
     thread        bigint NOT NULL DEFAULT 0,
+    has_attachments boolean NOT NULL DEFAULT false,
     PRIMARY KEY (folder_id, uid)
 ) WITH (fillfactor = 90);
 CREATE INDEX entry_message ON entry (message_id);
@@ -76,6 +77,7 @@ CREATE INDEX entry_thread ON entry (account_id, thread);
 -- The filters of a list: a folder of 100,000 mails with three unread ones answers from three index rows.
 CREATE INDEX entry_unseen ON entry (folder_id, uid) WHERE flags & 1 = 0;
 CREATE INDEX entry_flagged ON entry (folder_id, uid) WHERE flags & 4 <> 0;
+CREATE INDEX entry_attachments ON entry (folder_id, uid) WHERE has_attachments;
 
 -- What was removed, for clients that catch up (RFC 7162 QRESYNC).
 CREATE TABLE expunged (
