@@ -1,0 +1,101 @@
+"""One mail put into a folder directly: drafts, copies of what was sent, imports, later IMAP's APPEND.
+
+One transaction for content and entry. A draft that is saved again is a new mail in the place of the old one, because
+content never changes (RFC 9051 2.3.1.1: a UID names one content for ever).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from ..db.pool import Database
+from ..message.summary import MessageSummary, summarise
+from .changes import ChangeSink, FolderChanged
+from .delivery import Delivered, Delivery, deliver_in
+from .errors import NoSuchFolder, QuotaExceeded
+from .filing import expunge_in
+from .flags import NO_FLAGS, Flag
+from .folders import Role
+from .messages import Messages
+from .quota import over_quota_in
+
+
+class Append:
+    """Puts mails into folders."""
+
+    def __init__(
+        self, database: Database, messages: Messages, changes: ChangeSink, clock: Callable[[], datetime]
+    ) -> None:
+        self._database = database
+        self._messages = messages
+        self._changes = changes
+        self._clock = clock
+
+    async def put(
+        self,
+        account_id: int,
+        folder: int | Role,
+        body: bytes,
+        flags: Flag = NO_FLAGS,
+        keywords: tuple[str, ...] = (),
+        received_at: datetime | None = None,
+        summary: MessageSummary | None = None,
+    ) -> Delivered:
+        """Store `body` in a folder, by its id or its role; `summary` saves reading it again.
+
+        Raises `NoSuchFolder`, `QuotaExceeded`, `BadKeyword`, `BlobsFull`, `BlobsUnavailable`.
+        """
+        return await self._put(account_id, folder, None, body, flags, keywords, received_at, summary)
+
+    async def replace(
+        self,
+        account_id: int,
+        folder_id: int,
+        old_uid: int,
+        body: bytes,
+        flags: Flag = NO_FLAGS,
+        keywords: tuple[str, ...] = (),
+        received_at: datetime | None = None,
+        summary: MessageSummary | None = None,
+    ) -> Delivered:
+        """Store `body` and remove the entry `old_uid` of the same folder, both or neither (RFC 8508).
+
+        An old entry that has gone already is no error. Raises what `put` does.
+        """
+        return await self._put(account_id, folder_id, old_uid, body, flags, keywords, received_at, summary)
+
+    async def _put(
+        self,
+        account_id: int,
+        folder: int | Role,
+        old_uid: int | None,
+        body: bytes,
+        flags: Flag,
+        keywords: tuple[str, ...],
+        received_at: datetime | None,
+        summary: MessageSummary | None,
+    ) -> Delivered:
+        mail = await self._messages.prepare(body, summary if summary is not None else summarise(body))
+        role, folder_id = (folder, None) if isinstance(folder, Role) else (Role.INBOX, folder)
+        delivery = Delivery.of(
+            mail,
+            account_id,
+            received_at if received_at is not None else self._clock(),
+            role,
+            folder_id,
+            flags,
+            keywords,
+        )
+        async with self._database.transaction() as connection:
+            await self._messages.store_in(connection, [mail])
+            if old_uid is not None and folder_id is not None:
+                await expunge_in(connection, account_id, folder_id, [old_uid], NO_FLAGS, 1)
+            placed = (await deliver_in(connection, [delivery]))[0]
+            # Unlike incoming mail, what people put somewhere does not go elsewhere instead.
+            if placed is None or (folder_id is not None and placed.folder_id != folder_id):
+                raise NoSuchFolder("there is no such folder")
+            if await over_quota_in(connection, account_id):
+                raise QuotaExceeded("the mail does not fit into the mailbox")
+        self._changes.announce([FolderChanged(account_id, placed.folder_id, placed.mod_sequence)])
+        return placed
