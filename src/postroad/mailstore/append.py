@@ -1,7 +1,7 @@
 """One mail put into a folder directly: drafts, copies of what was sent, imports, later IMAP's APPEND.
 
-One transaction for content and entry. A draft that is saved again is a new mail in the place of the old one, because
-content never changes (RFC 9051 2.3.1.1: a UID names one content for ever).
+One transaction for content and entry. A draft that is saved again is a new mail in the place of the old one,
+because content never changes (RFC 9051 2.3.1.1: a UID names one content for ever).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Large bodies as files or objects: written whole before the transaction that names them, never changed.
 
-A blob that no transaction came to name (the worker died in between) is found by age and removed by the sweeper.
-Local directories are written by hand: `obstore` renames into place, but has no switch to flush file and directory,
-and a 250 must survive a power cut. Everything else (`s3://…`) goes through `obstore`.
+A blob that no transaction came to name (the worker died in between) is found by age and removed by the
+sweeper. Local directories are written by hand: `obstore` renames into place, but has no switch to flush file
+and directory, and a 250 must survive a power cut. Everything else (`s3://…`) goes through `obstore`.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ class Blobs:
 
     def __init__(self, location: str, store: BlobStore | None = None) -> None:
         """`location` is a directory (made when first written to) or an `s3://bucket/prefix` address."""
-        self._store = store or (ObjectBlobs(from_url(location)) if "://" in location else LocalBlobs(Path(location)))
+        self._store = store or (
+            ObjectBlobs(from_url(location)) if "://" in location else LocalBlobs(Path(location))
+        )
 
     async def put(self, data: bytes) -> str:
         """Write a blob durably and return its new key. Raises `BlobsFull`, `BlobsUnavailable`."""

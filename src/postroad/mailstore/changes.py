@@ -1,7 +1,7 @@
 """The change feed: which folder of which account changed, told to whoever watches (the pages, IMAP IDLE).
 
-Announced after the commit and coalesced, because NOTIFY takes a database-wide lock when it commits. Whoever watches
-also looks for itself now and then, so an announcement that was lost only costs time.
+Announced after the commit and coalesced, because NOTIFY takes a database-wide lock when it commits. Whoever
+watches also looks for itself now and then, so an announcement that was lost only costs time.
 """
 
 from __future__ import annotations
@@ -65,7 +65,10 @@ class Changes:
         self.flush()
 
     def announce(self, changes: Iterable[FolderChanged]) -> None:
-        """Tell who watches, in every process, within `COALESCED_SECONDS` or so; never waits and never fails."""
+        """Tell who watches, in every process, within `COALESCED_SECONDS` or so.
+
+        Never waits and never fails.
+        """
         for change in changes:
             key = (change.account_id, change.folder_id)
             if key in self._pending or len(self._pending) < MAX_PENDING:

@@ -1,8 +1,8 @@
 """Mails enter folders: many accounts, one statement.
 
-The last statement of the accept transaction, because it holds the locks of folders that others want. It locks them
-in the order of their ids, so two batches never wait for each other, and everything it writes follows from the
-increments it made to the locked rows.
+The last statement of the accept transaction, because it holds the locks of folders that others want. It locks
+them in the order of their ids, so two batches never wait for each other, and everything it writes follows
+from the increments it made to the locked rows.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from .flags import MAX_KEYWORDS, NO_FLAGS, Flag
 from .folders import Role, ensure_defaults_in
 from .messages import NewMail
 
-# Measured with 20 mails to 20 accounts: about 1 ms of the batch's 2.3 ms; half of that are the index rows of `entry`.
-# `resolved` is a UNION of two joins rather than one with OR, which no index serves.
+# Measured with 20 mails to 20 accounts: about 1 ms of the batch's 2.3 ms; half of that are the index rows of
+# `entry`. `resolved` is a UNION of two joins rather than one with OR, which no index serves.
 _DELIVER = """
 WITH delivery AS (
     SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::smallint[],
@@ -49,7 +49,8 @@ WITH delivery AS (
            c.first_uid + row_number() OVER (PARTITION BY c.id ORDER BY d.ordinal) - 1 AS uid
     FROM resolved r JOIN counted c ON c.id = r.folder_id JOIN delivery d ON d.ordinal = r.ordinal
 ), entered AS (
-    INSERT INTO entry (folder_id, uid, account_id, message_id, mod_sequence, flags, received_at, size_bytes, thread,
+    INSERT INTO entry (folder_id, uid, account_id, message_id, mod_sequence, flags, received_at, size_bytes,
+        thread,
                        has_attachments, keywords)
     SELECT found_id, uid, account_id, message_id, mod_sequence, flags, received_at, size_bytes, thread,
            has_attachments, string_to_array(keywords, ' ')
@@ -71,7 +72,8 @@ DELIVER = _DELIVER.format(
 class Delivery:
     """One mail for one account: into the folder `folder_id`, or else the one with `role`.
 
-    `keywords` are in stored form (`flags.keywords`). `size_bytes` is what a reader downloads, prefix included.
+    `keywords` are in stored form (`flags.keywords`). `size_bytes` is what a reader downloads, prefix
+    included.
     """
 
     account_id: int
@@ -146,11 +148,15 @@ async def deliver_in(connection: Connection, deliveries: Sequence[Delivery]) -> 
 
 
 async def note_keywords_in(connection: Connection, folder_id: int, words: tuple[str, ...]) -> None:
-    """Add to what a folder (locked by the caller) knows as keywords. Raises `BadKeyword` when they get too many."""
+    """Add to what a folder (locked by the caller) knows as keywords.
+
+    Raises `BadKeyword` when they get too many.
+    """
     if not words:
         return
     known = await connection.fetchval(
-        "UPDATE folder SET keywords = ARRAY(SELECT unnest(keywords) UNION SELECT unnest($2::text[]) ORDER BY 1) "
+        "UPDATE folder SET keywords = ARRAY(SELECT unnest(keywords) UNION SELECT unnest($2::text[]) ORDER BY "
+        "1) "
         "WHERE id = $1 AND NOT keywords @> $2::text[] RETURNING cardinality(keywords)",
         folder_id,
         list(words),
@@ -185,11 +191,11 @@ async def _enter(
     rows = await connection.fetch(
         DELIVER_BY_ROLE if all(each.folder_id is None for each in deliveries) else DELIVER,
         [each.account_id for each in deliveries],
-        [each.role for each in deliveries],
+        [each.role.value for each in deliveries],
         [each.folder_id for each in deliveries],
         [each.message_id for each in deliveries],
         [each.size_bytes for each in deliveries],
-        [each.flags for each in deliveries],
+        [int(each.flags) for each in deliveries],
         [each.received_at for each in deliveries],
         [each.thread for each in deliveries],
         [each.has_attachments for each in deliveries],

@@ -1,7 +1,7 @@
 """Mails in folders: listed, delivered, flagged, moved, removed.
 
-A list is paged by UID, newest first, never by offset. Every method takes the account, so nobody reaches another's
-mail by guessing a folder. What changes entries is announced after its commit.
+A list is paged by UID, newest first, never by offset. Every method takes the account, so nobody reaches
+another's mail by guessing a folder. What changes entries is announced after its commit.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ EXPUNGED_AT_ONCE = 5000  # entries a transaction: under half a second with the f
 _LAST_UID = 2**62
 
 ENTRY_COLUMNS = (
-    "e.folder_id, e.uid, e.message_id, e.mod_sequence, e.flags, e.keywords, e.received_at, e.size_bytes, e.thread, "
+    "e.folder_id, e.uid, e.message_id, e.mod_sequence, e.flags, e.keywords, e.received_at, e.size_bytes, "
+    "e.thread, "
     "e.has_attachments, m.subject, m.sender, m.recipients, m.sent_at, m.priority, m.preview"
 )
 
@@ -82,7 +83,8 @@ class Entries:
     async def deliver_in(
         self, connection: Connection, deliveries: Sequence[Delivery]
     ) -> list[Delivered | None]:
-        """Enter mails into folders as the last statement of the caller's transaction: see `delivery.deliver_in`.
+        """Enter mails into folders as the last statement of the caller's transaction: see
+        `delivery.deliver_in`.
 
         After the commit, hand what came back to `announce`.
         """
@@ -106,7 +108,8 @@ class Entries:
         condition = f"AND {only.value} " if only is not None else ""
         rows = await self._database.fetch(
             f"SELECT {ENTRY_COLUMNS} FROM entry e JOIN message m ON m.id = e.message_id "
-            f"WHERE e.folder_id = $1 AND e.account_id = $2 AND e.uid < $3 {condition}ORDER BY e.uid DESC LIMIT $4",
+            f"WHERE e.folder_id = $1 AND e.account_id = $2 AND e.uid < $3 {condition}ORDER BY e.uid DESC "
+            f"LIMIT $4",
             folder_id,
             account_id,
             before if before is not None else _LAST_UID,
@@ -135,7 +138,8 @@ class Entries:
     async def neighbours(self, account_id: int, folder_id: int, uid: int) -> tuple[int | None, int | None]:
         """Return the UIDs of the next newer and the next older entry, None at the ends."""
         row = await self._database.fetchrow(
-            "SELECT (SELECT min(uid) FROM entry WHERE folder_id = $1 AND account_id = $2 AND uid > $3) AS newer, "
+            "SELECT (SELECT min(uid) FROM entry WHERE folder_id = $1 AND account_id = $2 AND uid > $3) AS "
+            "newer, "
             "(SELECT max(uid) FROM entry WHERE folder_id = $1 AND account_id = $2 AND uid < $3) AS older",
             folder_id,
             account_id,
@@ -152,7 +156,8 @@ class Entries:
             return []
         rows = await self._database.fetch(
             f"SELECT {ENTRY_COLUMNS} FROM entry e JOIN message m ON m.id = e.message_id "
-            "WHERE e.account_id = $1 AND e.thread = $2 ORDER BY e.received_at DESC, e.message_id DESC LIMIT $3",
+            "WHERE e.account_id = $1 AND e.thread = $2 ORDER BY e.received_at DESC, e.message_id DESC LIMIT "
+            "$3",
             account_id,
             thread,
             min(limit, MAX_THREAD),
@@ -220,17 +225,23 @@ class Entries:
     ) -> Transferred:
         """Move entries to another folder (`uids` None: all), flags included (RFC 6851).
 
-        UIDs that are not there are passed over; into the folder they lie in, nothing moves. Raises `NoSuchFolder`.
+        UIDs that are not there are passed over; into the folder they lie in, nothing moves. Raises
+        `NoSuchFolder`.
         """
         async with self._database.transaction() as connection:
-            done = await move_in(connection, account_id, source_id, [] if source_id == target_id else uids, target_id)
+            done = await move_in(
+                connection, account_id, source_id, [] if source_id == target_id else uids, target_id
+            )
         self._announce_transfer(account_id, source_id, target_id, done)
         return done
 
     async def copy(
         self, account_id: int, source_id: int, uids: Sequence[int] | None, target_id: int
     ) -> Transferred:
-        """Copy entries to a folder, flags included (RFC 9051 6.4.7). Raises `NoSuchFolder`, `QuotaExceeded`."""
+        """Copy entries to a folder, flags included (RFC 9051 6.4.7).
+
+        Raises `NoSuchFolder`, `QuotaExceeded`.
+        """
         async with self._database.transaction() as connection:
             done = await copy_in(connection, account_id, source_id, uids, target_id)
             if done.uids and await over_quota_in(connection, account_id):

@@ -1,14 +1,17 @@
 """What people do to mails in folders: flag, move, copy, remove. Each runs in its caller's transaction.
 
 The rule that keeps counters true: whoever changes entries first locks their folders in the order of ids, in a
-statement of its own. The next statement's snapshot then shows everything that earlier holders of the lock did, so
-counts taken from it are exact. Ruled by RFC 7162 (every change raises the folder's mod-sequence) and RFC 9051 6.4.
+statement of its own. The next statement's snapshot then shows everything that earlier holders of the lock
+did, so counts taken from it are exact. Ruled by RFC 7162 (every change raises the folder's mod-sequence) and
+RFC 9051 6.4.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import asyncpg
 
 from ..db.pool import Connection
 from .delivery import note_keywords_in
@@ -28,7 +31,10 @@ class EntryFlags:
 
 @dataclass(frozen=True, slots=True)
 class FlagsChanged:
-    """What a flag change did. `refused` are the UIDs that had changed since the caller looked (RFC 7162 3.1.3)."""
+    """What a flag change did.
+
+    `refused` are the UIDs that had changed since the caller looked (RFC 7162 3.1.3).
+    """
 
     mod_sequence: int
     changed: tuple[EntryFlags, ...]
@@ -48,7 +54,8 @@ class Transferred:
 async def lock_folders_in(connection: Connection, account_id: int, folder_ids: Sequence[int]) -> None:
     """Lock folders of an account in the order of ids. Raises `NoSuchFolder` if one is not there."""
     rows = await connection.fetch(
-        "SELECT id FROM folder WHERE account_id = $1 AND id = ANY($2::bigint[]) ORDER BY id FOR NO KEY UPDATE",
+        "SELECT id FROM folder WHERE account_id = $1 AND id = ANY($2::bigint[]) ORDER BY id FOR NO KEY "
+        "UPDATE",
         account_id,
         list(folder_ids),
     )
@@ -140,7 +147,8 @@ async def set_flags_in(
         *words,
     )
     changed = tuple(
-        EntryFlags(row["uid"], Flag(row["flags"]), tuple(row["keywords"]), row["mod_sequence"]) for row in rows
+        EntryFlags(row["uid"], Flag(row["flags"]), tuple(row["keywords"]), row["mod_sequence"])
+        for row in rows
     )
     if changed:
         return FlagsChanged(changed[0].mod_sequence, changed, refused)
@@ -160,19 +168,24 @@ WITH taken AS (
         unseen_count = unseen_count - t.unseen, size_bytes = folder.size_bytes - t.size_bytes
     FROM total t WHERE id = $1 AND t.mails > 0 RETURNING mod_sequence
 ), remembered AS (
-    INSERT INTO expunged (folder_id, uid, mod_sequence) SELECT $1, t.uid, s.mod_sequence FROM taken t, source s
+    INSERT INTO expunged (folder_id, uid, mod_sequence) SELECT $1, t.uid, s.mod_sequence FROM taken t, source
+        s
 ), {arrive}
 """
 _ARRIVE = """target AS (
     UPDATE folder SET mod_sequence = mod_sequence + 1, uid_next = uid_next + t.mails,
         message_count = message_count + t.mails, unseen_count = unseen_count + t.unseen,
         size_bytes = folder.size_bytes + t.size_bytes, keywords = ARRAY(
-            SELECT unnest(keywords) UNION SELECT unnest(k.keywords) FROM taken k WHERE k.keywords <> '{}' ORDER BY 1)
-    FROM total t WHERE id = $2 AND t.mails > 0 RETURNING mod_sequence, uid_validity, uid_next - t.mails AS first_uid
+            SELECT unnest(keywords) UNION SELECT unnest(k.keywords) FROM taken k WHERE k.keywords <> '{}'
+                ORDER BY 1)
+    FROM total t WHERE id = $2 AND t.mails > 0 RETURNING mod_sequence, uid_validity, uid_next - t.mails AS
+        first_uid
 ), arrived AS (
-    INSERT INTO entry (folder_id, uid, account_id, message_id, mod_sequence, flags, keywords, received_at, size_bytes,
+    INSERT INTO entry (folder_id, uid, account_id, message_id, mod_sequence, flags, keywords, received_at,
+        size_bytes,
                        thread, has_attachments)
-    SELECT $2, g.first_uid + row_number() OVER (ORDER BY t.uid) - 1, t.account_id, t.message_id, g.mod_sequence,
+    SELECT $2, g.first_uid + row_number() OVER (ORDER BY t.uid) - 1, t.account_id, t.message_id,
+        g.mod_sequence,
            t.flags, t.keywords, t.received_at, t.size_bytes, t.thread, t.has_attachments
     FROM taken t CROSS JOIN target g
 )
@@ -180,7 +193,8 @@ SELECT t.uid, g.first_uid + row_number() OVER (ORDER BY t.uid) - 1 AS new_uid, g
        g.mod_sequence AS target_mod_sequence, {source_mod_sequence} AS source_mod_sequence
 FROM taken t CROSS JOIN target g ORDER BY t.uid"""
 MOVE = _both(
-    _MOVE.replace("{arrive}", _ARRIVE.replace("{source_mod_sequence}", "(SELECT mod_sequence FROM source)")), "$3"
+    _MOVE.replace("{arrive}", _ARRIVE.replace("{source_mod_sequence}", "(SELECT mod_sequence FROM source)")),
+    "$3",
 )
 _COPY = """
 WITH taken AS (
@@ -205,7 +219,8 @@ WITH taken AS (
         unseen_count = unseen_count - t.unseen, size_bytes = folder.size_bytes - t.size_bytes
     FROM total t WHERE id = $1 AND t.mails > 0 RETURNING mod_sequence
 ), remembered AS (
-    INSERT INTO expunged (folder_id, uid, mod_sequence) SELECT $1, t.uid, s.mod_sequence FROM taken t, source s
+    INSERT INTO expunged (folder_id, uid, mod_sequence) SELECT $1, t.uid, s.mod_sequence FROM taken t, source
+        s
 ), released AS (
     INSERT INTO message_release (message_id) SELECT DISTINCT message_id FROM taken ORDER BY message_id
     ON CONFLICT (message_id) DO UPDATE SET released_at = now()
@@ -220,7 +235,9 @@ async def move_in(
 ) -> Transferred:
     """Move entries to another folder of the account (`uids` None: all). Raises `NoSuchFolder`."""
     await lock_folders_in(connection, account_id, [source_id, target_id])
-    rows = await connection.fetch(_which(MOVE, uids), source_id, target_id, None if uids is None else list(uids))
+    rows = await connection.fetch(
+        _which(MOVE, uids), source_id, target_id, None if uids is None else list(uids)
+    )
     return await _transferred(connection, source_id, target_id, rows)
 
 
@@ -232,7 +249,9 @@ async def copy_in(
     The source's lock keeps the originals from going, and so their content from being swept.
     """
     await lock_folders_in(connection, account_id, [source_id, target_id])
-    rows = await connection.fetch(_which(COPY, uids), source_id, target_id, None if uids is None else list(uids))
+    rows = await connection.fetch(
+        _which(COPY, uids), source_id, target_id, None if uids is None else list(uids)
+    )
     return await _transferred(connection, source_id, target_id, rows)
 
 
@@ -244,7 +263,8 @@ async def expunge_in(
     only_with: Flag,
     limit: int,
 ) -> tuple[int, list[int]]:
-    """Remove up to `limit` entries for good, lowest UIDs first; only those that bear all flags of `only_with`.
+    """Remove up to `limit` entries for good, lowest UIDs first; only those that bear all flags of
+    `only_with`.
 
     Returns the mod-sequence of the removal (0: nothing removed) and the UIDs. Raises `NoSuchFolder`.
     """
@@ -256,15 +276,15 @@ async def expunge_in(
 
 
 async def _transferred(
-    connection: Connection, source_id: int, target_id: int, rows: Sequence[object]
+    connection: Connection, source_id: int, target_id: int, rows: Sequence[asyncpg.Record]
 ) -> Transferred:
-    found: list[tuple[int, int, int, int, int]] = [tuple(row) for row in rows]  # type: ignore[arg-type]
-    if found:
-        _, _, uid_validity, target_mod_sequence, source_mod_sequence = found[0]
-        pairs = tuple((row[0], row[1]) for row in found)
+    if rows:
+        _, _, uid_validity, target_mod_sequence, source_mod_sequence = rows[0]
+        pairs = tuple((row["uid"], row["new_uid"]) for row in rows)
         return Transferred(source_mod_sequence, target_mod_sequence, uid_validity, pairs)
     known = await connection.fetch(
-        "SELECT id, mod_sequence, uid_validity FROM folder WHERE id = ANY($1::bigint[])", [source_id, target_id]
+        "SELECT id, mod_sequence, uid_validity FROM folder WHERE id = ANY($1::bigint[])",
+        [source_id, target_id],
     )
     now = {row["id"]: row for row in known}
     return Transferred(

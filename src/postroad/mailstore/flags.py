@@ -51,7 +51,10 @@ def keywords(texts: Iterable[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class FlagChange:
-    """What happens to flags: first `removed` go, then `added` come. `replaces_keywords` clears all keywords first."""
+    """What happens to flags: first `removed` go, then `added` come.
+
+    `replaces_keywords` clears all keywords first.
+    """
 
     added: Flag = NO_FLAGS
     removed: Flag = NO_FLAGS

@@ -1,7 +1,7 @@
 """Names of folders: paths of levels parted by '/', in Unicode.
 
-RFC 9051 5.1: INBOX means one folder in any case; names are Net-Unicode (RFC 5198), here in NFC. The wildcards of
-LIST and control characters are refused, because RFC 9051 5.1 warns that clients cannot ask for them.
+RFC 9051 5.1: INBOX means one folder in any case; names are Net-Unicode (RFC 5198), here in NFC. The wildcards
+of LIST and control characters are refused, because RFC 9051 5.1 warns that clients cannot ask for them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Folders of an account: made, renamed, deleted, listed, with their counters.
 
-Counters (`uid_next`, `mod_sequence`, counts, sizes) are kept by whoever writes entries, under the folder's row lock;
-here they are only read. Ruled by RFC 9051 6.3 (CREATE, DELETE, RENAME, SUBSCRIBE) and RFC 6154 (roles).
+Counters (`uid_next`, `mod_sequence`, counts, sizes) are kept by whoever writes entries, under the folder's
+row lock; here they are only read. Ruled by RFC 9051 6.3 (CREATE, DELETE, RENAME, SUBSCRIBE) and RFC 6154
+(roles).
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ DEFAULT_NAMES = {
 _ORDER = {role.value: place for place, role in enumerate(DEFAULT_NAMES)}
 
 _COLUMNS = (
-    "id, account_id, name, role, uid_validity, uid_next, mod_sequence, message_count, unseen_count, size_bytes, "
+    "id, account_id, name, role, uid_validity, uid_next, mod_sequence, message_count, unseen_count, "
+    "size_bytes, "
     "is_subscribed, keywords, expunged_floor"
 )
 
@@ -69,7 +71,10 @@ class Folder:
 
 
 class Folders:
-    """The folders of all accounts. Every method takes the account, so nobody reaches another's folder by its id."""
+    """The folders of all accounts.
+
+    Every method takes the account, so nobody reaches another's folder by its id.
+    """
 
     def __init__(self, database: Database, changes: ChangeSink) -> None:
         self._database = database
@@ -80,7 +85,10 @@ class Folders:
         await ensure_defaults_in(connection, [account_id])
 
     async def list(self, account_id: int) -> list[Folder]:
-        """Return the account's folders: those with a role first, then by name. Makes the default ones if need be."""
+        """Return the account's folders: those with a role first, then by name.
+
+        Makes the default ones if need be.
+        """
         rows = await self._database.fetch(f"SELECT {_COLUMNS} FROM folder WHERE account_id = $1", account_id)
         if len({row["role"] for row in rows} - {None}) < len(Role):
             async with self._database.transaction() as connection:
@@ -89,7 +97,9 @@ class Folders:
                     f"SELECT {_COLUMNS} FROM folder WHERE account_id = $1", account_id
                 )
         found = [_folder(row) for row in rows]
-        return sorted(found, key=lambda each: (_ORDER.get(each.role or "", len(_ORDER)), each.name.casefold()))
+        return sorted(
+            found, key=lambda each: (_ORDER.get(each.role or "", len(_ORDER)), each.name.casefold())
+        )
 
     async def get(self, account_id: int, folder_id: int) -> Folder:
         """Return one folder. Raises `NoSuchFolder`."""
@@ -101,12 +111,17 @@ class Folders:
     async def get_by_name(self, account_id: int, name: str) -> Folder:
         """Return the folder of a path. Raises `NoSuchFolder`, `BadFolderName`."""
         row = await self._database.fetchrow(
-            f"SELECT {_COLUMNS} FROM folder WHERE account_id = $1 AND name = $2", account_id, folder_name(name)
+            f"SELECT {_COLUMNS} FROM folder WHERE account_id = $1 AND name = $2",
+            account_id,
+            folder_name(name),
         )
         return _found(row)
 
     async def get_by_role(self, account_id: int, role: Role) -> Folder:
-        """Return the folder of a role, made if the account lacks it. Raises `NoSuchFolder` without the account."""
+        """Return the folder of a role, made if the account lacks it.
+
+        Raises `NoSuchFolder` without the account.
+        """
         query = f"SELECT {_COLUMNS} FROM folder WHERE account_id = $1 AND role = $2"
         row = await self._database.fetchrow(query, account_id, role)
         if row is None:
@@ -155,7 +170,8 @@ class Folders:
             try:
                 rows = await connection.fetch(
                     f"UPDATE folder SET name = $3 || substr(name, length($2) + 1) "
-                    f"WHERE account_id = $1 AND (name = $2 OR starts_with(name, $2 || '/')) RETURNING {_COLUMNS}",
+                    f"WHERE account_id = $1 AND (name = $2 OR starts_with(name, $2 || '/')) RETURNING "
+                    f"{_COLUMNS}",
                     account_id,
                     old.name,
                     path,
@@ -163,15 +179,23 @@ class Folders:
             except asyncpg.UniqueViolationError as error:
                 raise FolderExists(f"there is a folder {path} already") from error
         renamed = {row["id"]: _folder(row) for row in rows}
-        self._changes.announce([FolderChanged(account_id, each.id, each.mod_sequence) for each in renamed.values()])
+        self._changes.announce(
+            [FolderChanged(account_id, each.id, each.mod_sequence) for each in renamed.values()]
+        )
         return renamed[folder_id]
 
     async def delete(self, account_id: int, folder_id: int) -> None:
-        """Delete a folder with its mails. Raises `NoSuchFolder`, `FolderProtected` (a role, or folders below it)."""
+        """Delete a folder with its mails.
+
+        Raises `NoSuchFolder`, `FolderProtected` (a role, or folders below it).
+        """
         await self._delete(account_id, folder_id, allow_below=False)
 
     async def delete_tree(self, account_id: int, folder_id: int) -> None:
-        """Delete a folder and all below it. Raises `NoSuchFolder`, `FolderProtected` (one of them has a role)."""
+        """Delete a folder and all below it.
+
+        Raises `NoSuchFolder`, `FolderProtected` (one of them has a role).
+        """
         await self._delete(account_id, folder_id, allow_below=True)
 
     async def set_subscribed(self, account_id: int, folder_id: int, is_subscribed: bool) -> None:
@@ -188,7 +212,8 @@ class Folders:
     async def _delete(self, account_id: int, folder_id: int, allow_below: bool) -> None:
         async with self._database.transaction() as connection:
             await self._lock_account(connection, account_id)
-            # Locked in the order of ids, as every writer of entries does; the entries go by the folder's trigger.
+            # Locked in the order of ids, as every writer of entries does; the entries go by the folder's
+            # trigger.
             rows = await connection.fetch(
                 f"SELECT {_COLUMNS} FROM folder WHERE account_id = $1 AND (id = $2 OR starts_with(name, "
                 "(SELECT name || '/' FROM folder WHERE id = $2 AND account_id = $1))) ORDER BY id FOR UPDATE",
@@ -202,16 +227,23 @@ class Folders:
                 raise FolderProtected("the folder has folders below it")
             if any(each.role is not None for each in doomed):
                 raise FolderProtected("this folder belongs to every account and stays")
-            await connection.execute("DELETE FROM folder WHERE id = ANY($1::bigint[])", [each.id for each in doomed])
+            await connection.execute(
+                "DELETE FROM folder WHERE id = ANY($1::bigint[])", [each.id for each in doomed]
+            )
         self._changes.announce([FolderChanged(account_id, each.id, each.mod_sequence) for each in doomed])
 
     async def _lock_account(self, connection: Connection, account_id: int) -> None:
-        # One change to the list of an account's folders at a time: counting and renaming see a list that holds still.
-        found = await connection.fetchval("SELECT id FROM account WHERE id = $1 FOR NO KEY UPDATE", account_id)
+        # One change to the list of an account's folders at a time: counting and renaming see a list that
+        # holds still.
+        found = await connection.fetchval(
+            "SELECT id FROM account WHERE id = $1 FOR NO KEY UPDATE", account_id
+        )
         if found is None:
             raise NoSuchFolder("there is no such account")
 
-    async def _insert(self, connection: Connection, account_id: int, paths: Sequence[str], new: str | None) -> None:
+    async def _insert(
+        self, connection: Connection, account_id: int, paths: Sequence[str], new: str | None
+    ) -> None:
         made = await connection.fetch(
             "INSERT INTO folder (account_id, name) SELECT $1, path FROM unnest($2::text[]) AS path "
             "ON CONFLICT DO NOTHING RETURNING name",
@@ -226,7 +258,9 @@ class Folders:
 
     async def _check_subtree(self, connection: Connection, old: Folder, path: str) -> None:
         rows = await connection.fetch(
-            "SELECT name FROM folder WHERE account_id = $1 AND starts_with(name, $2 || '/')", old.account_id, old.name
+            "SELECT name FROM folder WHERE account_id = $1 AND starts_with(name, $2 || '/')",
+            old.account_id,
+            old.name,
         )
         for row in rows:
             folder_name(path + row["name"][len(old.name) :])
@@ -235,12 +269,14 @@ class Folders:
 async def ensure_defaults_in(connection: Connection, account_ids: Sequence[int]) -> None:
     """Make the folders with a role that these accounts lack; accounts that do not exist are passed over.
 
-    Takes no lock that another room holds while it waits for a folder: deliveries call this with folders locked.
+    Takes no lock that another room holds while it waits for a folder: deliveries call this with folders
+    locked.
     """
     names = [DEFAULT_NAMES[role] for role in Role]
     await connection.execute(
         "INSERT INTO folder (account_id, name, role) SELECT a.id, d.name, d.role "
-        "FROM account a CROSS JOIN unnest($2::text[], $3::text[]) AS d(name, role) WHERE a.id = ANY($1::bigint[]) "
+        "FROM account a CROSS JOIN unnest($2::text[], $3::text[]) AS d(name, role) WHERE a.id = "
+        "ANY($1::bigint[]) "
         "AND NOT EXISTS (SELECT FROM folder f WHERE f.account_id = a.id AND f.role = d.role) ORDER BY a.id "
         "ON CONFLICT DO NOTHING",
         list(account_ids),
@@ -259,7 +295,9 @@ async def ensure_defaults_in(connection: Connection, account_ids: Sequence[int])
 
 
 async def renew_uid_validity_in(connection: Connection) -> None:
-    """Give every folder a new UIDVALIDITY: after a restore, UIDs may come to mean other mails (RFC 9051 2.3.1.1)."""
+    """Give every folder a new UIDVALIDITY: after a restore, UIDs may come to mean other mails (RFC 9051
+    2.3.1.1).
+    """
     await connection.execute(
         "SELECT setval('uid_validity_seq', GREATEST((SELECT last_value + 1 FROM uid_validity_seq), "
         "extract(epoch FROM now())::bigint))"

@@ -1,7 +1,8 @@
-"""Mails themselves: one `message` and one `content` row each, however many folders and queue rows point at it.
+"""Mails themselves: one `message` and one `content` row each, however many folders and queue rows point at
+it.
 
-Content is never rewritten. What comes in front of it on the way (Return-Path, Received) is the prefix, kept apart
-so that one content serves every recipient. Offsets in a structure count from the beginning of the body.
+Content is never rewritten. What comes in front of it on the way (Return-Path, Received) is the prefix, kept
+apart so that one content serves every recipient. Offsets in a structure count from the beginning of the body.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from datetime import datetime
 from typing import cast
 
 from ..db.pool import Connection, Database
+from ..message.envelope import Envelope, decode_envelope
 from ..message.headers import Mailbox
+from ..message.scan import Part, decode_structure
 from ..message.summary import MessageSummary
 from .blobs import Blobs
 from .errors import NoSuchMessage
@@ -34,8 +37,8 @@ _CONTENT_COLUMNS = ("message_id", "prefix", "trace_offset", "body", "blob")
 class NewMail:
     """A mail about to be stored. `body` is None when it went to the blob store under `blob`.
 
-    `prefix` is what stands in front of the body for whoever reads it; its part from `trace_offset` on (the Received
-    lines) also travels when the mail is relayed, what stands before it (Return-Path) does not.
+    `prefix` is what stands in front of the body for whoever reads it; its part from `trace_offset` on (the
+    Received lines) also travels when the mail is relayed, what stands before it (Return-Path) does not.
     """
 
     id: int
@@ -54,11 +57,25 @@ class NewMail:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The bytes of a mail: `prefix` + `body` is what a reader gets, `prefix[trace_offset:]` + `body` what is relayed."""
+    """The bytes of a mail: `prefix` + `body` is what a reader gets, `prefix[trace_offset:]` + `body` what is
+    relayed.
+    """
 
     prefix: bytes
     trace_offset: int
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What was found out about a mail when it came: offsets in `structure` count from the beginning of the
+    body.
+    """
+
+    size_bytes: int
+    message_id: str | None
+    envelope: Envelope
+    structure: Part
 
 
 class Messages:
@@ -107,14 +124,16 @@ class Messages:
         return Content(row["prefix"], row["trace_offset"], body)
 
     async def body_range(self, message_id: int, start: int, end: int) -> bytes:
-        """Return the body's bytes from `start` up to `end`, as a part's offsets say, without reading the rest.
+        """Return the body's bytes from `start` up to `end`, as a part's offsets say, without reading the
+        rest.
 
         Raises `NoSuchMessage`, `BlobMissing`, `BlobsUnavailable`.
         """
         length = max(0, end - start)
         # Bodies are stored without compression, so substring reads only the TOAST chunks it needs.
         row = await self._database.fetchrow(
-            "SELECT substring(body FROM $2::int FOR $3::int) AS body, blob FROM content WHERE message_id = $1",
+            "SELECT substring(body FROM $2::int FOR $3::int) AS body, blob FROM content WHERE message_id = "
+            "$1",
             message_id,
             start + 1,
             length,
@@ -131,6 +150,23 @@ class Messages:
         if found is None:
             raise NoSuchMessage(f"there is no mail {message_id}")
         return cast(bytes, found)
+
+    async def describe(self, message_ids: Sequence[int]) -> dict[int, Description]:
+        """Return envelope and structure of mails, by id; those that do not exist are left out."""
+        rows = await self._database.fetch(
+            "SELECT id, size_bytes, message_id, envelope, structure FROM message WHERE id = "
+            "ANY($1::bigint[])",
+            list(message_ids),
+        )
+        return {
+            row["id"]: Description(
+                row["size_bytes"],
+                row["message_id"],
+                decode_envelope(row["envelope"]),
+                decode_structure(row["structure"]),
+            )
+            for row in rows
+        }
 
     async def hold_in(self, connection: Connection, message_ids: Sequence[int]) -> set[int]:
         """Keep mails from being swept until the caller's transaction ends; return those that (still) exist.
