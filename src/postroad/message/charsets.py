@@ -162,14 +162,14 @@ def _guess(data: bytes) -> str:
     """Decode bytes that nobody labelled: UTF-8, then the two Chinese encodings, then a statistical guess."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16", "replace")
+    if b"\x1b$" in data:  # Japanese in seven bits: valid UTF-8 as well, but nobody's text
+        return data.decode("iso2022_jp_ext", "replace")
     try:
         return data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         # A text cut in the middle of its last character is still UTF-8.
         if error.reason == "unexpected end of data" and error.start > len(data) - 4 and error.start > 0:
             return data.decode("utf-8", "replace")
-    if b"\x1b$" in data or b"\x1b(" in data:
-        return data.decode("iso2022_jp_ext", "replace")
     sample = data[:MAX_GUESSED]
     codec = _chinese(sample)
     if codec is not None:
