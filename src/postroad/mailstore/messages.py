@@ -56,6 +56,17 @@ class NewMail:
 
 
 @dataclass(frozen=True, slots=True)
+class NewContent:
+    """The bytes of a mail that only passes through: no folder will have it, so it gets no `message` row."""
+
+    id: int
+    body: bytes | None
+    blob: str | None = None
+    prefix: bytes = b""
+    trace_offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
     """The bytes of a mail: `prefix` + `body` is what a reader gets, `prefix[trace_offset:]` + `body` what is
     relayed.
@@ -102,6 +113,28 @@ class Messages:
         blob = await self._blobs.put(body)
         return NewMail(message_id, summary, thread, None, blob, prefix, trace_offset)
 
+    async def take_id(self) -> int:
+        """Return an id that no mail has or gets. Raises `DatabaseUnavailable`."""
+        return await self._ids.take()
+
+    async def prepare_content(self, body: bytes) -> NewContent:
+        """Give a mail that only passes through its id, and its blob when it is large.
+
+        Raises `BlobsFull`, `BlobsUnavailable`.
+        """
+        message_id = await self._ids.take()
+        if len(body) <= self._inline_bytes:
+            return NewContent(message_id, body)
+        return NewContent(message_id, None, await self._blobs.put(body))
+
+    async def store_contents_in(self, connection: Connection, contents: Sequence[NewContent]) -> None:
+        """Write mails that only pass through by COPY, in the caller's transaction."""
+        await connection.copy_records_to_table(
+            "content",
+            records=[(each.id, each.prefix, each.trace_offset, each.body, each.blob) for each in contents],
+            columns=_CONTENT_COLUMNS,
+        )
+
     async def store_in(self, connection: Connection, mails: Sequence[NewMail]) -> None:
         """Write mails by COPY, in the caller's transaction, in two statements however many they are."""
         await connection.copy_records_to_table(
@@ -112,6 +145,25 @@ class Messages:
             records=[(mail.id, mail.prefix, mail.trace_offset, mail.body, mail.blob) for mail in mails],
             columns=_CONTENT_COLUMNS,
         )
+
+    async def contents(self, message_ids: Sequence[int]) -> dict[int, Content]:
+        """Return the bytes of several mails by id; those that do not exist are left out.
+
+        Bounded by the caller, who knows their sizes. Raises `BlobMissing`, `BlobsUnavailable`.
+        """
+        rows = await self._database.fetch(
+            "SELECT message_id, prefix, trace_offset, body, blob FROM content "
+            "WHERE message_id = ANY($1::bigint[])",
+            list(message_ids),
+        )
+        return {
+            row["message_id"]: Content(
+                row["prefix"],
+                row["trace_offset"],
+                row["body"] if row["blob"] is None else await self._blobs.get(row["blob"]),
+            )
+            for row in rows
+        }
 
     async def content(self, message_id: int) -> Content:
         """Return the bytes of a mail. Raises `NoSuchMessage`, `BlobMissing`, `BlobsUnavailable`."""
@@ -190,6 +242,14 @@ async def release_in(connection: Connection, message_ids: Sequence[int]) -> None
         "ON CONFLICT (message_id) DO UPDATE SET released_at = now()",
         list(message_ids),
     )
+
+
+async def discard_in(connection: Connection, message_ids: Sequence[int]) -> None:
+    """Remove mails that only passed through, in the transaction that ends their passage.
+
+    Their caller knows that nothing else points at them. A blob that was theirs is swept by its age.
+    """
+    await connection.execute("DELETE FROM content WHERE message_id = ANY($1::bigint[])", list(message_ids))
 
 
 def thread_of(thread_root: str | None) -> int:
