@@ -1,10 +1,8 @@
 -- Mail on its way out: an envelope and its recipients. `next_attempt_at` is schedule and lease in one: claiming
 -- moves it past the lease, so a worker that dies leaves rows that simply come due again.
 
-CREATE SEQUENCE queue_id_seq INCREMENT BY 1000;               -- ids in blocks, as for messages
-
 CREATE TABLE queue_envelope (
-    id              bigint PRIMARY KEY,
+    id              bigint PRIMARY KEY,                       -- of message_id_seq: a mail's first envelope has its id
     message_id      bigint NOT NULL,
     envelope_from   text NOT NULL,                            -- '' is the null sender
     account_id      bigint,                                   -- who submitted it
@@ -16,7 +14,6 @@ CREATE TABLE queue_envelope (
     size_bytes      bigint NOT NULL,
     recipient_count integer NOT NULL,                         -- as queued
     headers         bytea NOT NULL DEFAULT '',                -- in front of trace and content: DKIM, Delivered-To
-    language        text,                                     -- of notices to the sender
     queued_at       timestamptz NOT NULL
 );
 CREATE INDEX queue_envelope_message ON queue_envelope (message_id);

@@ -1,0 +1,224 @@
+"""Group commit: mails that come in at the same time share one transaction and one flush to disk.
+
+Knows nothing of mail: it batches, and tells each waiter what became of its own. A flush costs about the
+same for one mail as for a hundred, so whoever arrives while a batch is on its way forms the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import asyncpg
+
+from postroad.db.pool import Connection, Database, DatabaseUnavailable
+
+MAX_BATCH = 200  # mails
+MAX_BATCH_BYTES = 8 * 1024 * 1024
+MAX_UNDER_WAY = 2  # one writes while the other flushes; measured: a third adds nothing on two cores
+MAX_WAITING = 10_000  # mails; past it the door says 4xx rather than keep everybody waiting
+BATCH_SECONDS = 25.0  # for everything before COMMIT
+RESOLVE_SECONDS = 20.0  # to learn what became of a COMMIT whose answer was lost
+CANCEL_GRACE_SECONDS = 5.0
+_RETRYABLE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+
+
+class CommitFailed(Exception):
+    """Nothing was written, or nobody can say whether: the mail has to be sent again."""
+
+
+class Weighed(Protocol):
+    """What is batched: something that knows its size, and by which mail it is found again after a crash."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How much it adds to a batch."""
+        ...
+
+    @property
+    def witness(self) -> int:
+        """A message id that exists in the store exactly when this was committed."""
+        ...
+
+
+Item = TypeVar("Item", bound=Weighed)
+
+
+@dataclass(slots=True)
+class _Waiting(Generic[Item]):
+    item: Item
+    done: asyncio.Future[None]
+    batch: asyncio.Task[None] | None = None
+    is_committed: bool = False
+
+
+class GroupCommit(Generic[Item]):
+    """Batches of one worker.
+
+    `write_in` writes many items in a transaction; `committed` is told after each.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        write_in: Callable[[Connection, Sequence[Item]], Awaitable[Callable[[], None]]],
+        *,
+        max_batch: int = MAX_BATCH,
+        max_batch_bytes: int = MAX_BATCH_BYTES,
+        max_under_way: int = MAX_UNDER_WAY,
+    ) -> None:
+        """`write_in` returns what is to be done when, and only when, its transaction has been committed."""
+        self._database = database
+        self._write_in = write_in
+        self._max_batch = max_batch
+        self._max_batch_bytes = max_batch_bytes
+        self._max_under_way = max_under_way
+        self._waiting: deque[_Waiting[Item]] = deque()
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._is_starting = False
+
+    @property
+    def waiting(self) -> int:
+        """How many have not been written yet."""
+        return len(self._waiting)
+
+    async def commit(self, item: Item) -> None:
+        """Write `item` durably, together with whatever else is waiting. Returning means committed.
+
+        Raises `CommitFailed` when it was not, or when the outcome could not be learned; other errors of the
+        item itself pass through. A cancelled call has written nothing, unless its COMMIT was already on its
+        way: then the answer is waited for a few seconds more, and given if it comes.
+        """
+        if len(self._waiting) >= MAX_WAITING:
+            raise CommitFailed("too many mails are waiting to be written")
+        waiting = _Waiting(item, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        self._start_soon()
+        try:
+            await waiting.done
+        except asyncio.CancelledError:
+            if waiting.batch is None:  # still waiting: it will be passed over
+                raise
+            await asyncio.wait({waiting.batch}, timeout=CANCEL_GRACE_SECONDS)
+            if not waiting.is_committed:
+                raise
+
+    async def drain(self) -> None:
+        """Wait until everything handed in so far has been written or refused."""
+        while self._waiting or self._under_way:
+            await asyncio.wait(self._under_way) if self._under_way else await asyncio.sleep(0)
+
+    def _start_soon(self) -> None:
+        # Not at once: sessions that were read in the same turn of the loop come into the same batch.
+        if not self._is_starting and len(self._under_way) < self._max_under_way:
+            self._is_starting = True
+            asyncio.get_running_loop().call_soon(self._start)
+
+    def _start(self) -> None:
+        self._is_starting = False
+        while self._waiting and len(self._under_way) < self._max_under_way:
+            batch: list[_Waiting[Item]] = []
+            size = 0
+            while self._waiting and len(batch) < self._max_batch and size < self._max_batch_bytes:
+                waiting = self._waiting.popleft()
+                if not waiting.done.done():  # cancelled while it waited
+                    batch.append(waiting)
+                    size += waiting.item.size_bytes
+            if not batch:
+                return
+            task = asyncio.get_running_loop().create_task(self._commit(batch))
+            self._under_way.add(task)
+            for waiting in batch:
+                waiting.batch = task
+            task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self._start_soon()
+
+    async def _commit(self, batch: list[_Waiting[Item]]) -> None:
+        try:
+            await self._transaction([waiting.item for waiting in batch])
+        except CommitFailed as error:
+            for waiting in batch:
+                if not waiting.done.done():
+                    waiting.done.set_exception(error)
+        except asyncio.CancelledError:
+            for waiting in batch:
+                if not waiting.done.done():
+                    waiting.done.set_exception(CommitFailed("the server is going down"))
+            raise
+        except Exception as error:
+            if len(batch) == 1:
+                if not batch[0].done.done():
+                    batch[0].done.set_exception(error)
+                return
+            # One of them cannot be written: halves find it in a few steps, and spare the others.
+            middle = len(batch) // 2
+            await self._commit(batch[:middle])
+            await self._commit(batch[middle:])
+        else:
+            for waiting in batch:
+                waiting.is_committed = True
+                if not waiting.done.done():
+                    waiting.done.set_result(None)
+
+    async def _transaction(self, items: Sequence[Item]) -> None:
+        try:
+            await self._attempt(items)
+        except _RETRYABLE:
+            await self._attempt(items)
+
+    async def _attempt(self, items: Sequence[Item]) -> None:
+        is_committing = False
+        backend = 0
+        try:
+            async with self._database.connection() as connection:
+                backend = connection.get_server_pid()
+                transaction = connection.transaction()
+                async with asyncio.timeout(BATCH_SECONDS) as deadline:
+                    await transaction.start()
+                    try:
+                        then = await self._write_in(connection, items)
+                    except BaseException:
+                        if not connection.is_closed():
+                            await transaction.rollback()
+                        raise
+                    deadline.reschedule(None)
+                is_committing = True
+                await transaction.commit()
+        except TimeoutError as error:
+            raise CommitFailed("the database did not write in time") from error
+        except DatabaseUnavailable as error:
+            if not is_committing:
+                raise CommitFailed(str(error)) from error
+            if not await self._was_committed(items[0].witness, backend):
+                raise CommitFailed("the connection was lost while committing") from error
+        then()
+
+    async def _was_committed(self, witness: int, backend: int) -> bool:
+        """Whether the transaction of a lost COMMIT took place: its rows are there, or its backend has ended.
+
+        False also when nobody can say in time: better a mail twice than a mail lost.
+        """
+        until = time.monotonic() + RESOLVE_SECONDS
+        while time.monotonic() < until:
+            try:
+                # In this order: a backend that has ended can change nothing after the look at the rows.
+                is_running = await self._database.fetchval(
+                    "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)", backend
+                )
+                is_found = await self._database.fetchval(
+                    "SELECT EXISTS (SELECT FROM content WHERE message_id = $1)", witness
+                )
+            except DatabaseUnavailable:
+                await asyncio.sleep(0.25)
+                continue
+            if is_found or not is_running:
+                return bool(is_found)
+            await asyncio.sleep(0.1)
+        return False

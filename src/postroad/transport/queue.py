@@ -1,0 +1,376 @@
+"""The queue as its workers see it: claiming what is due, and writing down what came of it.
+
+SQL beside its noun; nothing here opens a connection to a mail server or decides when to try again.
+A claim moves `next_attempt_at` past the lease and counts the attempt before any connection is opened
+(RFC 5321 6.1: responsibility is given up only when the next host has taken it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+
+from asyncpg import Record
+
+from postroad.db.pool import Connection, Database
+from postroad.protocols.smtp.envelope import Notify, Return
+
+# Below this many due rows the routes are read off them; above, a million rows of one route could hide the
+# others, so the routes are found by jumping along the index instead.
+FEW_DUE = 500
+MAX_ROUTES_VISITED = 2000  # jumps in one claim, about 3 µs each; the next claim goes on from there
+MAX_ROUTES = 200  # due routes of one claim
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedEnvelope:
+    """A mail in the queue, as it is needed to deliver it and to tell its sender.
+
+    `envelope_from` "" is `<>`.
+    """
+
+    id: int
+    message_id: int
+    envelope_from: str
+    account_id: int | None
+    return_content: Return | None
+    envelope_id: str | None
+    needs_smtputf8: bool
+    is_8bit: bool
+    owns_message: bool
+    size_bytes: int
+    recipient_count: int
+    headers: bytes
+    queued_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedRecipient:
+    """One recipient of it. `attempts` counts the one under way; `original` is ORCPT, address decoded."""
+
+    number: int
+    recipient: str
+    route: str
+    notify: Notify | None = None
+    original: str | None = None
+    attempts: int = 0
+    delay_notified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """A mail and those of its recipients that one worker may try now; all have the same route."""
+
+    envelope: QueuedEnvelope
+    recipients: tuple[QueuedRecipient, ...]
+
+    @property
+    def route(self) -> str:
+        """Where all of them go."""
+        return self.recipients[0].route
+
+
+@dataclass(frozen=True, slots=True)
+class Deferral:
+    """What is kept of a failed attempt until the next one."""
+
+    envelope_id: int
+    number: int
+    next_attempt_at: datetime
+    delay_notified: bool
+    code: int
+    status: str
+    text: str
+    remote: str
+
+
+ENVELOPE_COLUMNS = (
+    "id", "message_id", "envelope_from", "account_id", "return_content", "envelope_id", "needs_smtputf8",
+    "is_8bit", "owns_message", "size_bytes", "recipient_count", "headers", "queued_at",
+)  # fmt: skip
+RECIPIENT_COLUMNS = (
+    "envelope_id", "number", "recipient", "route", "notify", "original_recipient", "attempts",
+    "next_attempt_at", "lease_owner", "last_attempt_at",
+)  # fmt: skip
+
+
+async def add_in(
+    connection: Connection,
+    envelopes: Sequence[QueuedEnvelope],
+    recipients: Sequence[tuple[object, ...]],
+) -> None:
+    """Write envelopes and recipients (tuples of `RECIPIENT_COLUMNS`) by COPY, in the caller's transaction."""
+    await connection.copy_records_to_table(
+        "queue_envelope",
+        columns=ENVELOPE_COLUMNS,
+        records=[
+            (
+                each.id, each.message_id, each.envelope_from, each.account_id, each.return_content,
+                each.envelope_id, each.needs_smtputf8, each.is_8bit, each.owns_message, each.size_bytes,
+                each.recipient_count, each.headers, each.queued_at,
+            )
+            for each in envelopes
+        ],
+    )  # fmt: skip
+    await connection.copy_records_to_table("queue_recipient", columns=RECIPIENT_COLUMNS, records=recipients)
+
+
+def recipient_row(
+    envelope_id: int, recipient: QueuedRecipient, queued_at: datetime, lease: tuple[int, datetime] | None
+) -> tuple[object, ...]:
+    """Return the row of a new recipient.
+
+    Due at once, or leased to `(owner, until)` with its first attempt counted.
+    """
+    return (
+        envelope_id,
+        recipient.number,
+        recipient.recipient,
+        recipient.route,
+        None if recipient.notify is None else int(recipient.notify),
+        recipient.original,
+        recipient.attempts,
+        queued_at if lease is None else lease[1],
+        None if lease is None else lease[0],
+        None if lease is None else queued_at,
+    )
+
+
+class Queue:
+    """Claims and settles for one worker. `owner` is who it is (`leases.py`)."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._visited_up_to = ""
+
+    async def claim(
+        self,
+        owner: int,
+        now: datetime,
+        lease: timedelta,
+        rows: int,
+        per_route: int,
+        without: Sequence[str] = (),
+    ) -> list[Leased]:
+        """Lease up to `rows` due recipients, at most `per_route` of one route, none of `without`.
+
+        Fair: every due route gets its share of `rows` before any gets more. Returns them grouped by envelope.
+        Raises `DatabaseUnavailable`.
+        """
+        async with self._database.transaction() as connection:
+            await _plan_anew_in(connection)
+            routes = await self._due_routes_in(connection, now, without)
+            if not routes:
+                return []
+            share = max(1, min(per_route, -(-rows // len(routes))))
+            claimed = await connection.fetch(_CLAIM, routes, share, now, now + lease, owner, rows)
+        return _group(claimed)
+
+    async def _due_routes_in(
+        self, connection: Connection, now: datetime, without: Sequence[str]
+    ) -> list[str]:
+        oldest = await connection.fetch(_OLDEST_DUE, now, FEW_DUE)
+        if not oldest:
+            return []
+        if len(oldest) < FEW_DUE:
+            barred = set(without)
+            return [route for route in dict.fromkeys(row["route"] for row in oldest) if route not in barred]
+        visited = await connection.fetch(_ROUTES_AFTER, self._visited_up_to, now, MAX_ROUTES_VISITED)
+        due = [row["route"] for row in visited if row["is_due"] and row["route"] not in set(without)]
+        if len(due) > MAX_ROUTES:
+            del due[MAX_ROUTES:]
+            self._visited_up_to = due[-1]
+        else:
+            # At the end of the list the next claim begins again at its start.
+            self._visited_up_to = visited[-1]["route"] if len(visited) >= MAX_ROUTES_VISITED else ""
+        return due
+
+    async def has_due(self, now: datetime) -> bool:
+        """Whether anything could be claimed. One index row is read."""
+        return bool(await self._database.fetchval(_HAS_DUE, now))
+
+    async def renew(self, owner: int, keys: Sequence[tuple[int, int]], until: datetime) -> None:
+        """Push the end of leases out; rows that somebody else has meanwhile are left alone."""
+        await self._database.execute(
+            "UPDATE queue_recipient q SET next_attempt_at = $4 "
+            "FROM unnest($1::bigint[], $2::int[]) AS k(envelope_id, number) "
+            "WHERE q.envelope_id = k.envelope_id AND q.number = k.number AND q.lease_owner = $3",
+            [key[0] for key in keys],
+            [key[1] for key in keys],
+            owner,
+            until,
+        )
+
+    async def give_back(self, owner: int, keys: Sequence[tuple[int, int]], now: datetime) -> None:
+        """End leases whose attempt was never begun: the rows are due at once, the attempt is not counted."""
+        await self._database.execute(
+            "UPDATE queue_recipient q SET next_attempt_at = $4, lease_owner = NULL, attempts = attempts - 1 "
+            "FROM unnest($1::bigint[], $2::int[]) AS k(envelope_id, number) "
+            "WHERE q.envelope_id = k.envelope_id AND q.number = k.number AND q.lease_owner = $3",
+            [key[0] for key in keys],
+            [key[1] for key in keys],
+            owner,
+            now,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Emptied:
+    """A mail whose last recipient is done; `owns_message` when nothing else can point at it."""
+
+    message_id: int
+    owns_message: bool
+
+
+async def remove_in(
+    connection: Connection, envelopes: Sequence[tuple[int, int]], shared: Sequence[int]
+) -> list[Emptied]:
+    """Delete recipients, given as (envelope id, number), and the envelopes left without any.
+
+    `shared` are the ids of those envelopes that were queued for more than one recipient: they are locked
+    first, in order, so that two workers who finish the last two recipients at once cannot both leave it.
+    """
+    await _plan_anew_in(connection)
+    if shared:
+        await connection.execute(
+            "SELECT FROM queue_envelope WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE",
+            sorted(set(shared)),
+        )
+    ids = [envelope_id for envelope_id, _ in envelopes]
+    await connection.execute(
+        "DELETE FROM queue_recipient q USING unnest($1::bigint[], $2::int[]) AS k(envelope_id, number) "
+        "WHERE q.envelope_id = k.envelope_id AND q.number = k.number",
+        ids,
+        [number for _, number in envelopes],
+    )
+    rows = await connection.fetch(
+        "DELETE FROM queue_envelope e WHERE e.id = ANY($1::bigint[]) "
+        "AND NOT EXISTS (SELECT FROM queue_recipient q WHERE q.envelope_id = e.id) "
+        "RETURNING e.message_id, e.owns_message",
+        ids,
+    )
+    return [Emptied(row["message_id"], row["owns_message"]) for row in rows]
+
+
+async def defer_in(connection: Connection, owner: int, deferrals: Sequence[Deferral]) -> None:
+    """Write down failed attempts. A row that somebody else has leased meanwhile is theirs to judge."""
+    await _plan_anew_in(connection)
+    await connection.execute(
+        "UPDATE queue_recipient q SET next_attempt_at = k.at, lease_owner = NULL, "
+        "delay_notified = k.notified, last_code = k.code, last_status = k.status, last_text = k.text, "
+        "last_remote = k.remote "
+        "FROM unnest($2::bigint[], $3::int[], $4::timestamptz[], $5::bool[], $6::int[], "
+        "$7::text[], $8::text[], $9::text[]) "
+        "AS k(envelope_id, number, at, notified, code, status, text, remote) "
+        "WHERE q.envelope_id = k.envelope_id AND q.number = k.number AND q.lease_owner = $1",
+        owner,
+        [each.envelope_id for each in deferrals],
+        [each.number for each in deferrals],
+        [each.next_attempt_at for each in deferrals],
+        [each.delay_notified for each in deferrals],
+        [each.code for each in deferrals],
+        [each.status for each in deferrals],
+        [each.text for each in deferrals],
+        [each.remote for each in deferrals],
+    )
+
+
+async def _plan_anew_in(connection: Connection) -> None:
+    """Plan by the tables as they are now.
+
+    A plan kept from when the queue was empty reads all of a full one.
+    """
+    await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
+
+
+_HAS_DUE = "SELECT EXISTS (SELECT FROM queue_recipient WHERE NOT is_held AND next_attempt_at <= $1)"
+
+_OLDEST_DUE = """
+SELECT route FROM queue_recipient WHERE NOT is_held AND next_attempt_at <= $1
+ORDER BY next_attempt_at LIMIT $2
+"""
+
+# A loose index scan: one descent of (route, next_attempt_at) finds the next route, and the row it finds is
+# that route's oldest, so it also says whether the route is due. DISTINCT would read every row of every
+# route.
+_ROUTES_AFTER = """
+WITH RECURSIVE visited (route, oldest, place) AS (
+    (SELECT route, next_attempt_at, 1 FROM queue_recipient
+     WHERE NOT is_held AND route > $1 ORDER BY route, next_attempt_at LIMIT 1)
+    UNION ALL
+    SELECT following.route, following.next_attempt_at, visited.place + 1
+    FROM visited CROSS JOIN LATERAL (
+        SELECT q.route, q.next_attempt_at FROM queue_recipient q
+        WHERE NOT q.is_held AND q.route > visited.route ORDER BY q.route, q.next_attempt_at LIMIT 1
+    ) following
+    WHERE visited.place < $3
+)
+SELECT route, oldest <= $2 AS is_due FROM visited
+"""
+
+# Each route's oldest rows by the same index; a route with a million rows costs what one with ten does.
+_CLAIM = """
+WITH picked AS MATERIALIZED (
+    SELECT due.envelope_id, due.number
+    FROM unnest($1::text[]) AS wanted(route)
+    CROSS JOIN LATERAL (
+        SELECT q.envelope_id, q.number FROM queue_recipient q
+        WHERE q.route = wanted.route AND NOT q.is_held AND q.next_attempt_at <= $3
+        ORDER BY q.next_attempt_at LIMIT $2 FOR UPDATE SKIP LOCKED
+    ) due
+    LIMIT $6
+), leased AS (
+    UPDATE queue_recipient q
+    SET next_attempt_at = $4, lease_owner = $5, attempts = q.attempts + 1, last_attempt_at = $3
+    FROM picked WHERE q.envelope_id = picked.envelope_id AND q.number = picked.number
+    RETURNING q.envelope_id AS id, q.number, q.recipient, q.route, q.notify, q.original_recipient, q.attempts,
+              q.delay_notified
+)
+SELECT leased.*, e.message_id, e.envelope_from, e.account_id, e.return_content, e.envelope_id,
+       e.needs_smtputf8, e.is_8bit, e.owns_message, e.size_bytes, e.recipient_count, e.headers, e.queued_at
+FROM leased JOIN queue_envelope e ON e.id = leased.id
+ORDER BY leased.id, leased.route, leased.number
+"""
+
+
+def _group(rows: Sequence[Record]) -> list[Leased]:
+    leased = []
+    for _, group in groupby(rows, key=lambda row: (row["id"], row["route"])):
+        members = list(group)
+        leased.append(Leased(envelope_of(members[0]), tuple(_recipient_of(row) for row in members)))
+    return leased
+
+
+def envelope_of(row: Record) -> QueuedEnvelope:
+    """Read an envelope off a row that has its columns."""
+    ret = row["return_content"]
+    return QueuedEnvelope(
+        row["id"],
+        row["message_id"],
+        row["envelope_from"],
+        row["account_id"],
+        None if ret is None else Return(ret),
+        row["envelope_id"],
+        row["needs_smtputf8"],
+        row["is_8bit"],
+        row["owns_message"],
+        row["size_bytes"],
+        row["recipient_count"],
+        row["headers"],
+        row["queued_at"],
+    )
+
+
+def _recipient_of(row: Record) -> QueuedRecipient:
+    notify = row["notify"]
+    return QueuedRecipient(
+        row["number"],
+        row["recipient"],
+        row["route"],
+        None if notify is None else Notify(notify),
+        row["original_recipient"],
+        row["attempts"],
+        row["delay_notified"],
+    )

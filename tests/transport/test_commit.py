@@ -1,0 +1,144 @@
+"""Concurrent writers share transactions; each learns the fate of its own item and of no other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import asyncpg
+import pytest
+
+from postroad.db.pool import Connection, Database
+from postroad.transport.commit import CommitFailed, GroupCommit
+
+
+@dataclass(frozen=True)
+class Item:
+    witness: int
+    body: bytes | None = b"x"
+    size_bytes: int = 1
+
+
+class Writer:
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.committed: list[int] = []
+
+    async def write_in(self, connection: Connection, items: Sequence[Item]) -> Callable[[], None]:
+        self.batches.append(len(items))
+        await connection.copy_records_to_table(
+            "content", records=[(item.witness, item.body) for item in items], columns=("message_id", "body")
+        )
+        return lambda: self.committed.extend(item.witness for item in items)
+
+
+async def stored(database: Database) -> set[int]:
+    return {row["message_id"] for row in await database.fetch("SELECT message_id FROM content")}
+
+
+async def test_writers_that_arrive_together_share_batches(database: Database) -> None:
+    writer = Writer()
+    group = GroupCommit(database, writer.write_in)
+    await asyncio.gather(*(group.commit(Item(number)) for number in range(500)))
+    assert await stored(database) == set(range(500))
+    assert sorted(writer.committed) == list(range(500))
+    assert len(writer.batches) <= 4
+    assert max(writer.batches) <= 200
+
+
+async def test_a_batch_is_bounded_in_bytes(database: Database) -> None:
+    writer = Writer()
+    group = GroupCommit(database, writer.write_in, max_batch_bytes=10)
+    await asyncio.gather(*(group.commit(Item(number, size_bytes=5)) for number in range(10)))
+    assert max(writer.batches) == 2
+
+
+async def test_an_item_that_cannot_be_written_spares_the_others(database: Database) -> None:
+    group = GroupCommit(database, Writer().write_in)
+    items = [Item(number, body=None if number == 17 else b"x") for number in range(50)]
+    outcomes = await asyncio.gather(*(group.commit(item) for item in items), return_exceptions=True)
+    assert isinstance(outcomes[17], asyncpg.CheckViolationError)
+    assert [number for number, outcome in enumerate(outcomes) if outcome is not None] == [17]
+    assert await stored(database) == set(range(50)) - {17}
+
+
+async def test_a_cancelled_waiter_writes_nothing(database: Database) -> None:
+    gate, entered = asyncio.Event(), asyncio.Event()
+    writer = Writer()
+
+    async def write_in(connection: Connection, items: Sequence[Item]) -> Callable[[], None]:
+        entered.set()
+        await gate.wait()
+        return await writer.write_in(connection, items)
+
+    group = GroupCommit(database, write_in, max_under_way=1)
+    first = asyncio.create_task(group.commit(Item(1)))
+    await entered.wait()
+    second = asyncio.create_task(group.commit(Item(2)))
+    await asyncio.sleep(0)
+    assert group.waiting == 1
+    second.cancel()
+    gate.set()
+    await first
+    await group.drain()
+    assert second.cancelled()
+    assert await stored(database) == {1}
+
+
+async def test_a_waiter_cancelled_while_its_batch_commits_learns_that_it_was_written(
+    database: Database,
+) -> None:
+    gate, entered = asyncio.Event(), asyncio.Event()
+    writer = Writer()
+
+    async def write_in(connection: Connection, items: Sequence[Item]) -> Callable[[], None]:
+        entered.set()
+        await gate.wait()
+        return await writer.write_in(connection, items)
+
+    group = GroupCommit(database, write_in)
+    task = asyncio.create_task(group.commit(Item(1)))
+    await entered.wait()
+    task.cancel()
+    await asyncio.sleep(0)
+    gate.set()
+    await task
+    assert await stored(database) == {1}
+
+
+async def test_a_database_that_is_gone_is_a_failure_and_never_a_success(database_dsn: str) -> None:
+    async with Database(database_dsn.replace("/test_", "/missing_")) as database:
+        group = GroupCommit(database, Writer().write_in)
+        with pytest.raises(CommitFailed):
+            await group.commit(Item(1))
+
+
+async def test_a_connection_lost_before_the_commit_writes_nothing(database: Database) -> None:
+    async def write_in(connection: Connection, items: Sequence[Item]) -> Callable[[], None]:
+        then = await Writer().write_in(connection, items)
+        await database.execute("SELECT pg_terminate_backend($1)", connection.get_server_pid())
+        await connection.execute("SELECT 1")
+        return then
+
+    group = GroupCommit(database, write_in)
+    with pytest.raises(CommitFailed):
+        await group.commit(Item(1))
+    assert await stored(database) == set()
+
+
+async def test_a_lost_answer_to_a_commit_that_took_place_is_a_success(database: Database) -> None:
+    """The answer is lost on the way: the rows decide."""
+    group = GroupCommit(database, Writer().write_in)
+    await database.execute("INSERT INTO content (message_id, body) VALUES (7, 'x')")
+    assert await group._was_committed(7, 0)
+    assert not await group._was_committed(8, 0)
+
+
+async def test_drain_waits_for_what_is_under_way(database: Database) -> None:
+    group = GroupCommit(database, Writer().write_in)
+    tasks = [asyncio.create_task(group.commit(Item(number))) for number in range(20)]
+    await asyncio.sleep(0)
+    await group.drain()
+    assert await stored(database) == set(range(20))
+    await asyncio.gather(*tasks)
