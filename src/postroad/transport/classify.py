@@ -84,7 +84,7 @@ _PHRASES: tuple[tuple[Reason, tuple[str, ...]], ...] = (
             r"no such (?:user|recipient|mailbox|account|person|address)|no mailbox|not a valid mailbox",
             r"(?:user|recipient|mailbox|account|address) (?:\S+ ){0,3}(?:not found|not exist|not known)",
             r"(?:user|recipient|mailbox|account|address) (?:\S+ ){0,3}does ?n[o']t exist",
-            r"(?:user|recipient|mailbox|account|address) (?:\S+ ){0,3}(?:unavailable|disabled|inactive|invalid)",
+            r"(?:user|recipient|mailbox|account|address) (?:\S+ ){0,3}(?:unavailable|disabled|invalid)",
             r"invalid (?:recipient|mailbox|user)|does not have an? \S+ account",
             r"用户不存在|收件人不存在|邮箱不存在|无此用户|账号不存在",
         ),
