@@ -1,4 +1,4 @@
-"""Where the bundled scripts and styles are: names with a hash in them, so that browsers may keep them for ever.
+"""Where the bundled scripts and styles are: names with a hash in them, so browsers keep them for ever.
 
 Written by `scripts/build-frontend`; nothing here builds.
 """
@@ -18,7 +18,9 @@ class FrontEndMissing(Exception):
     """The bundle was not built; the message says what to run."""
 
     def __init__(self) -> None:
-        super().__init__("the pages' scripts and styles are not built: run `make setup` or scripts/build-frontend")
+        super().__init__(
+            "the pages' scripts and styles are not built: run `make setup` or scripts/build-frontend"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Assets:
 
     @classmethod
     def load(cls, bundle: Path = BUNDLE) -> Assets:
-        """Read the manifest. Without one every look-up raises `FrontEndMissing`: the doors of mail stay open."""
+        """Read the manifest. Without one every look-up raises `FrontEndMissing`."""
         icon = STATIC / "icon.svg"
         version = sha256(icon.read_bytes()).hexdigest()[:8]
         try:

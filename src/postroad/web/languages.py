@@ -70,7 +70,9 @@ class Languages:
 
     def __init__(self, directory: Path = LOCALES) -> None:
         self._languages = {
-            code: Language(code, Locale.parse("zh_Hans_CN" if code == "zh" else "en_GB"), _load(directory, code))
+            code: Language(
+                code, Locale.parse("zh_Hans_CN" if code == "zh" else "en_GB"), _load(directory, code)
+            )
             for code in NAMES
         }
 
@@ -131,7 +133,7 @@ class Dates:
     now: datetime
 
     def when(self, moment: datetime) -> str:
-        """As short as a list wants it: the time today, the weekday this week, the day this year, else the date."""
+        """As short as a list wants it: time today, weekday this week, day this year, else the date."""
         local, today = moment.astimezone(self.zone), self.now.astimezone(self.zone).date()
         locale = self.language.locale
         day = local.date()
@@ -155,10 +157,12 @@ class Dates:
 
     def clock(self, moment: datetime) -> str:
         """The time of day."""
-        return str(format_time(moment.astimezone(self.zone), "HH:mm", tzinfo=self.zone, locale=self.language.locale))
+        return str(
+            format_time(moment.astimezone(self.zone), "HH:mm", tzinfo=self.zone, locale=self.language.locale)
+        )
 
     def span(self, start: datetime, end: datetime | None, all_day: bool) -> str:
-        """An event's time: `all_day` ones are days in no time zone, and their end is exclusive (RFC 5545 3.6.1)."""
+        """An event's time. `all_day` ones are days in no zone, their end is exclusive (RFC 5545 3.6.1)."""
         first, last = self._day(start, all_day), self._day(end, all_day) if end else None
         if all_day and last is not None:
             last -= timedelta(days=1)

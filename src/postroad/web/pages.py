@@ -1,7 +1,7 @@
 """Rendering: the Jinja environment, and one method a kind of page that gives templates everything they read.
 
-Templates escape by default; markup that is not escaped was made by `frame.py` or `text_body.py` and says so by its
-type.
+Templates escape by default; markup that is not escaped was made by `frame.py` or `text_body.py`, and says so
+by its type.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a page shows, as values: everything a template reads, already decided, formatted by nobody else.
 
-No services, no requests and no HTML in here. Route modules build these from what services return; templates and
-the languages room turn them into words.
+No services, no requests and no HTML in here. Route modules build these from what services return; templates
+and `languages.py` turn them into words.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class FolderItem:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One mail in a list. `entry` is `folder.uid`, the mail's name in every form and address of the webmail."""
+    """One mail in a list. `entry` is `folder.uid`, the mail's name in every form and address."""
 
     entry: str
     url: str
@@ -99,7 +99,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class ListPage:
-    """The middle pane. `more_url` fetches the rows after the last one; `refresh_url` fetches the same rows anew."""
+    """The middle pane. `more_url` fetches the rows after the last; `refresh_url` the same rows anew."""
 
     title: str
     rows: Sequence[Row]
@@ -169,7 +169,7 @@ class TextBody:
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """A calendar invitation's first event. `all_day` events have dates at midnight UTC and an exclusive end."""
+    """A calendar invitation's first event. `all_day` ones lie at midnight UTC and end exclusively."""
 
     method: str
     summary: str
@@ -226,7 +226,7 @@ class DraftAttachment:
 
 @dataclass(frozen=True, slots=True)
 class ComposeForm:
-    """What the compose page starts from. `draft` is the stored draft's `folder.uid`, "" before the first save."""
+    """What the compose page starts from. `draft` is the stored draft's `folder.uid`, "" before that."""
 
     draft: str = ""
     source: str = ""  # the mail answered or forwarded

@@ -1,4 +1,4 @@
-"""Words that templates cannot hold: names of the folders everybody has, what scripts say, the search examples."""
+"""Words that templates cannot hold: names of everybody's folders, what scripts say, search examples."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ SEARCH_EXAMPLES = (
     ("is:unread", N_("not read yet; also is:flagged, is:answered")),
     ("in:", N_("in a folder: in:sent, in:Projects")),
     ("before:2026-01-31", N_("older than a day; also after:")),
-    ("\"…\"", N_("exactly these words")),
+    ('"…"', N_("exactly these words")),
     ("-", N_("without this word: -draft")),
 )
 
