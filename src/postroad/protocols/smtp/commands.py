@@ -139,11 +139,15 @@ def decode_xtext(value: str, limit: int, keyword: str) -> str:
 
 
 def encode_xtext(text: str) -> str:
-    """Encode printable text as xtext (RFC 3461 4)."""
+    """Encode text as xtext (RFC 3461 4); anything but printable ASCII as the hex of its UTF-8."""
     return "".join(
-        character if "!" <= character <= "~" and character not in "+=" else f"+{ord(character):02X}"
+        character if "!" <= character <= "~" and character not in "+=" else _hex(character)
         for character in text
     )
+
+
+def _hex(character: str) -> str:
+    return "".join(f"+{byte:02X}" for byte in character.encode("utf-8", "replace"))
 
 
 def _split_path(text: bytes, rules: PathRules, status: str) -> tuple[bytes, bytes]:
