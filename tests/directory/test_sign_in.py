@@ -1,0 +1,305 @@
+"""Signing in: right and wrong, fast and slow, and how guessing is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from argon2 import PasswordHasher
+
+from postroad.directory.accounts import Account
+from postroad.directory.attempts import Attempts, client_subject
+from postroad.directory.errors import AccountDisabled, TooManyFailures, WrongCredentials
+from postroad.directory.passwords import PasswordHashing
+from postroad.directory.sign_in import SignIn
+from tests.directory.conftest import LIMITS, House, address
+
+PASSWORD = "correct horse"
+CLIENT = "192.0.2.7"
+ELSEWHERE = "198.51.100.9"
+
+
+@pytest.fixture
+async def wang(house: House) -> Account:
+    account = await house.accounts.add(address("wang@example.com"), PASSWORD)
+    await house.heard()
+    return account
+
+
+class Hashes:
+    """Counts how often a password is really checked."""
+
+    def __init__(self, hashing: PasswordHashing, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        real = hashing._verify
+
+        def counted(password_hash: str | None, password: str) -> bool:
+            self.count += 1
+            return real(password_hash, password)
+
+        monkeypatch.setattr(hashing, "_verify", counted)
+
+
+@pytest.fixture
+def hashes(hashing: PasswordHashing, monkeypatch: pytest.MonkeyPatch) -> Hashes:
+    return Hashes(hashing, monkeypatch)
+
+
+async def guess(sign_in: SignIn, password: str, client: str = CLIENT, name: str = "wang@example.com") -> str:
+    try:
+        await sign_in.check(name, password, client)
+    except (WrongCredentials, TooManyFailures) as refusal:
+        return refusal.code
+    return "in"
+
+
+async def test_the_right_password_opens(house: House, wang: Account) -> None:
+    await house.domain("example.org", alias_of="example.com")
+    for name in ("wang@example.com", " Wang@EXAMPLE.com ", "wang@example.org"):
+        principal = await house.sign_in.check(name, PASSWORD, CLIENT)
+        assert (principal.account_id, principal.address) == (wang.id, wang.address)
+        assert (principal.credential_version, principal.via) == (1, "password")
+
+
+WRONG_PASSWORDS = ["correct hors", "CORRECT HORSE", "", "x" * 2000, "\ud800", "correct\x00horse"]
+NAMES = ["wang@example.com", "nobody@example.com", "wang", "", "a@" * 500]
+
+
+@pytest.mark.parametrize("password", WRONG_PASSWORDS, ids=lambda password: ascii(password)[:16])
+@pytest.mark.parametrize("name", NAMES, ids=lambda name: name[:20])
+async def test_wrong_ones_are_refused_alike(house: House, wang: Account, name: str, password: str) -> None:
+    with pytest.raises(WrongCredentials):
+        await house.sign_in.check(name, password, CLIENT)
+
+
+async def test_every_guess_costs_one_hash_whether_the_account_exists_or_not(
+    house: House, wang: Account, hashes: Hashes
+) -> None:
+    assert await guess(house.sign_in, "wrong") == "wrong-credentials"
+    assert await guess(house.sign_in, "wrong", name="nobody@example.com") == "wrong-credentials"
+    assert await guess(house.sign_in, "wrong", name="nobody@far.test") == "wrong-credentials"
+    assert hashes.count == 3
+
+
+async def test_a_right_password_is_remembered_for_minutes(
+    house: House, wang: Account, hashes: Hashes
+) -> None:
+    for _ in range(20):
+        assert await guess(house.sign_in, PASSWORD) == "in"
+    assert hashes.count == 1
+    house.clock.move(301)
+    assert await guess(house.sign_in, PASSWORD) == "in"
+    assert hashes.count == 2
+
+
+async def test_many_at_once_share_one_hash(house: House, wang: Account, hashes: Hashes) -> None:
+    assert await asyncio.gather(*(guess(house.sign_in, PASSWORD) for _ in range(30))) == ["in"] * 30
+    assert hashes.count == 1
+
+
+async def test_a_changed_password_is_void_at_once_in_every_worker(house: House, wang: Account) -> None:
+    other = house.another_worker()
+    assert await guess(house.sign_in, PASSWORD) == await guess(other, PASSWORD) == "in"
+    await house.accounts.set_password(wang.address, "another horse")
+    await house.heard()
+    for worker in (house.sign_in, other):
+        assert await guess(worker, PASSWORD) == "wrong-credentials"
+        assert (await worker.check("wang@example.com", "another horse", CLIENT)).credential_version == 2
+
+
+async def test_a_disabled_account_says_so_to_its_owner_only(house: House, wang: Account) -> None:
+    assert await guess(house.sign_in, PASSWORD) == "in"
+    await house.accounts.set_disabled(wang.address, True)
+    await house.heard()
+    with pytest.raises(AccountDisabled):
+        await house.sign_in.check("wang@example.com", PASSWORD, CLIENT)
+    assert await guess(house.sign_in, "wrong") == "wrong-credentials"
+
+
+async def test_an_account_made_this_second_can_sign_in(house: House) -> None:
+    assert await guess(house.sign_in, PASSWORD, name="new@example.com") == "wrong-credentials"
+    await house.accounts.add(address("new@example.com"), PASSWORD)
+    assert await guess(house.sign_in, PASSWORD, name="new@example.com") == "in"
+
+
+async def test_guesses_at_an_account_are_limited_over_all_workers(house: House, wang: Account) -> None:
+    workers = [house.sign_in, house.another_worker(), house.another_worker()]
+    for number, worker in enumerate(workers):
+        assert await guess(worker, f"guess {number}", f"192.0.2.{number}") == "wrong-credentials"
+    for worker in workers:
+        with pytest.raises(TooManyFailures) as refusal:
+            await worker.check("wang@example.com", PASSWORD, "203.0.113.1")
+        assert refusal.value.retry_after == 120
+    house.clock.move(119)
+    assert await guess(house.sign_in, PASSWORD) == "too-many-failures"
+    house.clock.move(2)
+    assert await guess(house.sign_in, PASSWORD) == "in"
+
+
+async def test_names_that_do_not_exist_are_limited_alike(house: House, wang: Account) -> None:
+    answers = [await guess(house.sign_in, f"guess {n}", name="nobody@example.com") for n in range(4)]
+    assert answers == ["wrong-credentials"] * 3 + ["too-many-failures"]
+
+
+async def test_a_client_is_limited_whatever_names_it_tries(house: House, wang: Account) -> None:
+    for number in range(5):
+        assert await guess(house.sign_in, "x", name=f"user{number}@example.com") == "wrong-credentials"
+    assert await guess(house.sign_in, PASSWORD) == "too-many-failures"
+    assert await guess(house.another_worker(), PASSWORD) == "too-many-failures"
+    assert await guess(house.sign_in, PASSWORD, ELSEWHERE) == "in"
+
+
+async def test_a_right_password_forgives_the_account_but_not_the_client(house: House, wang: Account) -> None:
+    for number in range(4):
+        assert await guess(house.sign_in, f"guess {number}") == "wrong-credentials"
+        house.clock.move(301)  # nothing is remembered
+        assert await guess(house.sign_in, PASSWORD, ELSEWHERE) == "in"
+    rows = await house.database.fetch("SELECT subject FROM sign_in_failure")
+    assert [row["subject"] for row in rows] == [f"client:{CLIENT}"]
+
+
+async def test_failures_long_ago_do_not_count(house: House, wang: Account) -> None:
+    for number in range(8):
+        assert await guess(house.sign_in, f"guess {number}") == "wrong-credentials"
+        house.clock.move(61)
+
+
+async def test_the_same_wrong_password_again_is_no_new_guess(
+    house: House, wang: Account, hashes: Hashes
+) -> None:
+    for _ in range(20):
+        assert await guess(house.sign_in, "last week's") == "wrong-credentials"
+    assert hashes.count == 1
+    assert await guess(house.sign_in, PASSWORD, ELSEWHERE) == "in"
+
+
+async def test_strangers_do_not_lock_out_who_was_in_before(house: House, wang: Account) -> None:
+    assert await guess(house.sign_in, PASSWORD) == "in"
+    for number in range(3):
+        await guess(house.sign_in, f"guess {number}", ELSEWHERE)
+    assert await guess(house.sign_in, PASSWORD, CLIENT) == "in"
+    assert await guess(house.sign_in, PASSWORD, ELSEWHERE) == "too-many-failures"
+
+
+async def test_a_blocked_guesser_learns_nothing_from_memory(house: House, wang: Account) -> None:
+    """The right password is remembered: a guess at it would be cheap, so it must not be answered."""
+    assert await guess(house.sign_in, PASSWORD, ELSEWHERE) == "in"
+    for number in range(5):
+        await guess(house.sign_in, "x", name=f"user{number}@example.com")
+    assert await guess(house.sign_in, PASSWORD, CLIENT) == "too-many-failures"
+
+
+async def test_a_thousand_guesses_at_once_are_not_a_thousand_tries(
+    house: House, wang: Account, hashes: Hashes
+) -> None:
+    answers = await asyncio.gather(
+        *(guess(house.sign_in, f"guess {number}", f"10.0.{number}.1") for number in range(60))
+    )
+    assert hashes.count <= LIMITS.account_failures + 4  # the checks already in their threads
+    assert answers.count("too-many-failures") >= 60 - hashes.count
+
+
+async def test_more_than_can_wait_are_asked_to_come_back(house: House, wang: Account) -> None:
+    tasks = [
+        asyncio.create_task(guess(house.sign_in, "x", f"10.{number}.0.1", f"user{number}@example.com"))
+        for number in range(400)
+    ]
+    answers = []
+    for task in asyncio.as_completed(tasks):
+        answers.append(await task)
+        if "sign-in-busy" in answers:
+            break
+    assert "sign-in-busy" in answers
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert await guess(house.sign_in, PASSWORD) == "in"
+
+
+async def test_a_client_that_leaves_does_not_take_the_others_along(house: House, wang: Account) -> None:
+    first = asyncio.create_task(guess(house.sign_in, PASSWORD))
+    others = [asyncio.create_task(guess(house.sign_in, PASSWORD)) for _ in range(3)]
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await asyncio.gather(*others) == ["in"] * 3
+
+
+async def test_application_passwords_open_the_mail_doors_only(
+    house: House, wang: Account, hashes: Hashes
+) -> None:
+    made, token = await house.application_passwords.add(wang.address, "telephone")
+    await house.heard()
+    for door in ("smtp", "imap", "pop3"):
+        for typed in (token, token.replace("-", ""), token.upper().replace("-", " ")):
+            principal = await house.sign_in.check("wang@example.com", typed, CLIENT, door)
+            assert principal.via == "application-password"
+    assert hashes.count == 0
+    with pytest.raises(WrongCredentials):
+        await house.sign_in.check("wang@example.com", token, CLIENT, "web")
+    used = (await house.application_passwords.list(wang.address))[0].last_used_at
+    assert used == house.clock.now
+    for number in range(3):
+        await guess(house.sign_in, f"guess {number}", ELSEWHERE)
+    assert (await house.sign_in.check("wang@example.com", token, ELSEWHERE, "imap")).account_id == wang.id
+    await house.application_passwords.remove(wang.address, made.id)
+    await house.heard()
+    with pytest.raises((WrongCredentials, TooManyFailures)):
+        await house.sign_in.check("wang@example.com", token, "203.0.113.5", "imap")
+
+
+async def test_an_old_hash_is_made_anew_at_the_next_sign_in(house: House, wang: Account) -> None:
+    old = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD)
+    await house.database.execute("UPDATE credential SET password_hash = $1", old)
+    sign_in = house.another_worker()
+    assert await guess(sign_in, PASSWORD) == "in"
+    renewed = await house.database.fetchval("SELECT password_hash FROM credential")
+    assert renewed.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert await guess(house.another_worker(), PASSWORD) == "in"
+    assert await house.database.fetchval("SELECT version FROM credential") == 1
+
+
+async def test_composed_and_decomposed_letters_are_the_same_password(house: House) -> None:
+    await house.accounts.add(address("a@example.com"), "caf\u00e9 au lait")
+    assert await guess(house.sign_in, "cafe\u0301\u00a0au lait", name="a@example.com") == "in"
+
+
+async def test_a_flood_of_invented_names_does_not_fill_the_table(house: House, wang: Account) -> None:
+    attempts = Attempts(house.database, LIMITS, house.clock)
+    for number in range(30):
+        await attempts.record(attempts.attempt(f"user{number}@example.com", f"10.0.{number}.1"))
+    blocked = attempts.attempt("wang@example.com", CLIENT)
+    for _ in range(3):
+        await attempts.record(blocked)
+    assert await attempts.sweep(most_rows=10) == 52
+    with pytest.raises(TooManyFailures):
+        await attempts.check(blocked)
+    house.clock.move(130)
+    await attempts.sweep()
+    assert await house.database.fetchval("SELECT count(*) FROM sign_in_failure") == 0
+
+
+async def test_failures_counted_at_once_are_all_counted(house: House) -> None:
+    attempts = [Attempts(house.database, LIMITS, house.clock) for _ in range(4)]
+    attempt = attempts[0].attempt("a@example.com", "10.0.0.1")
+    await asyncio.gather(*(one.record(attempt) for one in attempts))
+    rows = await house.database.fetch(
+        "SELECT failures, blocked_until IS NOT NULL AS is_blocked FROM sign_in_failure ORDER BY subject"
+    )
+    assert [tuple(row) for row in rows] == [(4, True), (4, False)]
+
+
+@pytest.mark.parametrize(
+    ("client", "subject"),
+    [
+        ("192.0.2.1", "client:192.0.2.1"),
+        ("::ffff:192.0.2.1", "client:192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "client:2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "client:fe80::/64"),
+        ("127.0.0.1", None),
+        ("::1", None),
+        ("unix:", "client:unknown"),
+        ("", "client:unknown"),
+    ],
+)
+def test_clients_are_counted_by_what_one_customer_gets(client: str, subject: str | None) -> None:
+    assert client_subject(client) == subject
