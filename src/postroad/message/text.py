@@ -45,7 +45,7 @@ def _body(content: bytes, root: Part, subtype: str) -> str | None:
 
 
 def body_leaves(root: Part, *, preferred: str) -> list[Part]:
-    """List the text parts a reader sees one after another; of alternatives the `preferred` subtype if present.
+    """List the text parts a reader sees one after another; of alternatives the `preferred` subtype if any.
 
     Parts that are files and enclosed mails are left out.
     """
