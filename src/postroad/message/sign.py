@@ -123,7 +123,7 @@ def generate_key(algorithm: Algorithm) -> bytes:
 
 
 def dns_record(key: SigningKey) -> tuple[str, ...]:
-    """Return the strings of the TXT record for a key, in order; a zone file quotes each (RFC 6376 3.6.2.2)."""
+    """Return the strings of a TXT record, in order, each to be quoted in a zone file (RFC 6376 3.6.2.2)."""
     public_key = key.private_key.public_key()
     if isinstance(key.private_key, Ed25519PrivateKey):
         # RFC 8463 4: the bare 32 bytes, not a SubjectPublicKeyInfo
