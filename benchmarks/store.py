@@ -7,14 +7,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import asyncpg
 
+from benchmarks.load import make_mail
 from benchmarks.peers import wait_until
 from postroad.db.cluster import Cluster
+from postroad.db.pool import Database
+from postroad.mailstore.blobs import Blobs
+from postroad.mailstore.delivery import Delivery, deliver_in
+from postroad.mailstore.messages import Messages
+from postroad.message.summary import summarise
+
+FILL_BATCH = 1000
 
 Result = TypeVar("Result")
 
@@ -67,6 +76,11 @@ class Store:
             raise MailLost(f"{acknowledged} mails were acknowledged, {found} are in the store")
         self.verified += acknowledged
 
+    def fill(self, address: str, count: int) -> None:
+        """Put `count` small mails into the account's inbox through the mail store's own statements."""
+        account_id = self.value("SELECT id FROM account WHERE address = $1", address)
+        self._run(_fill(self._cluster.dsn, self._cluster.data_dir / "blobs", account_id, count))
+
     def queued(self) -> int:
         """How many recipients wait in the queue."""
         return self.value("SELECT count(*) FROM queue_recipient")
@@ -83,6 +97,23 @@ class Store:
             seconds,
             "Postroad did not finish its work in the background",
         )
+
+
+async def _fill(dsn: str, blobs: Path, account_id: int, count: int) -> None:
+    body = make_mail(0)[:1024].replace(b"\n", b"\r\n")
+    summary = summarise(body)
+    async with Database(dsn) as database:
+        messages = Messages(database, Blobs(str(blobs)))
+        for start in range(0, count, FILL_BATCH):
+            size = min(FILL_BATCH, count - start)
+            mails = [await messages.prepare(body, summary) for _ in range(size)]
+            now = datetime.now(UTC)
+            async with database.transaction() as connection:
+                await messages.store_in(connection, mails)
+                await deliver_in(connection, [Delivery.of(mail, account_id, now) for mail in mails])
+        # Indexing them would go on through the rounds that follow; what is compared is accepting.
+        await database.execute("TRUNCATE search_pending")
+        await database.execute("VACUUM ANALYZE entry")
 
 
 def describe_disk(directory: Path) -> str:

@@ -202,7 +202,9 @@ RECENT = (
 <p>逾期一笔（Maison du Thé，3.2 万元），已联系，下周二付款。</p>
 <p>林婉清</p></body></html>""",
         files=(
-            File("chart.png", "image/png", bar_chart((12, 17, 15, 22, 26, 19, 18)), content_id="chart-weekly"),
+            File(
+                "chart.png", "image/png", bar_chart((12, 17, 15, 22, 26, 19, 18)), content_id="chart-weekly"
+            ),
         ),
         headers={"List-Id": "全体同事 <team.demo.postroad.test>"},
     ),
@@ -314,7 +316,10 @@ EARLIER = (
             File(
                 "LX-2026-0318.pdf",
                 "application/pdf",
-                pdf("Invoice LX-2026-0318", ["Lanxi Packaging", "9,264 tins at CNY 5.00", "Total CNY 46,320.00"]),
+                pdf(
+                    "Invoice LX-2026-0318",
+                    ["Lanxi Packaging", "9,264 tins at CNY 5.00", "Total CNY 46,320.00"],
+                ),
             ),
         ),
     ),

@@ -1,6 +1,6 @@
-"""Demo mails with a form of their own: newsletter, invitation, bounce, forward in a forward, old charset, spam.
+"""Demo mails with a form of their own: newsletter, invitation, bounce, nested forward, old charset, spam.
 
-Written byte by byte where the standard library would be too tidy. RFC 5545, RFC 3464, RFC 2046 5.2.1, RFC 2369.
+Written byte by byte where the standard library is too tidy. RFC 5545, RFC 3464, RFC 2046 5.2.1, RFC 2369.
 """
 
 from __future__ import annotations
