@@ -1,0 +1,65 @@
+"""The list of standards agrees with what the server announces and with what the code cites."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from postroad.protocols.smtp.server import ServerConfig, SmtpServer
+
+ROOT = Path(__file__).resolve().parents[2]
+_ROW = re.compile(r"^\| (RFC \d+) \| [^|]+ \| (done|partly|planned) \| ?([^|]*)\|$")
+
+# What each word of EHLO promises.
+PROMISES = {
+    "PIPELINING": "RFC 2920",
+    "SIZE": "RFC 1870",
+    "ENHANCEDSTATUSCODES": "RFC 2034",
+    "8BITMIME": "RFC 6152",
+    "SMTPUTF8": "RFC 6531",
+    "CHUNKING": "RFC 3030",
+    "DSN": "RFC 3461",
+    "LIMITS": "RFC 9422",
+    "STARTTLS": "RFC 3207",
+    "AUTH": "RFC 4954",
+    "HELP": "RFC 5321",
+}
+
+
+def listed() -> dict[str, tuple[str, str]]:
+    """Each standard of the page with its state and note."""
+    rows = (_ROW.match(line) for line in (ROOT / "docs" / "standards.md").read_text().splitlines())
+    return {row[1]: (row[2], row[3].strip()) for row in rows if row}
+
+
+def announced() -> set[str]:
+    """The words of EHLO, over a session that can do everything."""
+    server = SmtpServer(ServerConfig("mx.example.com", offers_starttls=True, allows_plain_auth=True))
+    return {line.split()[0] for line in server.extensions()}
+
+
+def cited() -> set[str]:
+    """Every RFC that the code names where it obeys it."""
+    sources = (ROOT / "src" / "postroad").rglob("*.py")
+    return {
+        f"RFC {number}"
+        for source in sources
+        for number in re.findall(r"\bRFC (\d{3,4})\b", source.read_text(encoding="utf-8"))
+    }
+
+
+def test_everything_announced_is_listed_as_obeyed() -> None:
+    assert announced() == PROMISES.keys(), "a word of EHLO came or went: say which standard it promises"
+    standards = listed()
+    for word in announced():
+        state, _ = standards[PROMISES[word]]
+        assert state in {"done", "partly"}, word
+
+
+def test_what_is_partly_done_says_what_is_missing() -> None:
+    assert not [standard for standard, (state, note) in listed().items() if state == "partly" and not note]
+
+
+def test_what_is_called_done_is_cited_in_the_code() -> None:
+    unfounded = {standard for standard, (state, _) in listed().items() if state == "done"} - cited()
+    assert not unfounded
