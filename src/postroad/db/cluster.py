@@ -43,7 +43,8 @@ PORT = 5432  # only names the socket file
 LONGEST_SOCKET_PATH = 107  # sockaddr_un.sun_path is 108 bytes with its final zero (unix(7))
 START_SECONDS = 300.0  # replaying max_wal_size of log on a slow disk
 STOP_SECONDS = 60.0
-ORPHAN_SECONDS = 3.0  # backends notice a dead postmaster at once unless they are deep in a query
+ORPHAN_SECONDS = 1.0  # backends notice a dead postmaster at once unless they are deep in a query
+KILL_SECONDS = 10.0  # even SIGKILL waits for a disk that does not answer
 POLL_SECONDS = 0.02
 
 Result = TypeVar("Result")
@@ -138,7 +139,7 @@ class Cluster:
         for order, patience in (
             (signal.SIGINT, STOP_SECONDS),
             (signal.SIGQUIT, 10.0),
-            (signal.SIGKILL, 10.0),
+            (signal.SIGKILL, KILL_SECONDS),
         ):
             with suppress(ProcessLookupError):
                 os.kill(
@@ -272,6 +273,10 @@ class Cluster:
 
     def _write_settings(self, home: Path, account: RunAs, version: str) -> None:
         system_accounts = sorted({"root", account.name})
+        for name in ("local.conf", "local_hba.conf"):
+            if not (home / name).exists():
+                (home / name).touch(mode=0o600)
+                account.take(home / name)
         hba = PG_HBA if int(version.split(".")[0]) >= 16 else PG_HBA_15
         for name, text in (
             ("postgresql.conf", postgresql_conf(_memory_bytes(), self._durable)),
@@ -279,7 +284,7 @@ class Cluster:
             ("pg_ident.conf", pg_ident(system_accounts)),
         ):
             path = home / name
-            if path.read_text(encoding="utf-8") != text:
+            if not path.exists() or path.read_text(encoding="utf-8") != text:
                 fresh = home / f"{name}.new"
                 fresh.write_text(text, encoding="utf-8")
                 fresh.chmod(0o600)
@@ -289,18 +294,20 @@ class Cluster:
     def _clear_remains(self, home: Path) -> None:
         """Make room after a crash: end backends whose postmaster is gone, forget its process id.
 
-        PostgreSQL looks only whether the old process id exists, and in a container or after a reboot it may
-        belong to anybody; we have seen that no process of this cluster lives.
+        PostgreSQL looks only whether the old process id exists. In a container or after a reboot it may
+        belong to anybody, or to a zombie that its parent has not buried; we see that no process of this cluster
+        lives.
         """
         _wait_until(lambda: not _processes_of(home), ORPHAN_SECONDS)
         for process_id in _processes_of(home):
             log.warning("database_orphan_killed", process_id=process_id)
             with suppress(ProcessLookupError):
                 os.kill(process_id, signal.SIGKILL)
-        if not _wait_until(lambda: not _processes_of(home), ORPHAN_SECONDS):
+        if not _wait_until(lambda: not _processes_of(home), KILL_SECONDS):
             raise ClusterFailed(f"processes of an earlier PostgreSQL do not end: {_processes_of(home)}")
-        with suppress(FileNotFoundError):
-            (home / "postmaster.pid").unlink()
+        for name in (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock"):
+            (self._socket_directory() / name).unlink(missing_ok=True)
+        (home / "postmaster.pid").unlink(missing_ok=True)
 
     def _launch(self, binaries: Path, home: Path, account: RunAs) -> None:
         sockets = self._socket_directory()

@@ -76,7 +76,7 @@ def postgresql_conf(memory_bytes: int, durable: bool = True) -> str:
         _set("log_parameter_max_length_on_error", "0", "same"),
         _set("log_checkpoints", "off", "routine"),
         _set("log_line_prefix", "'%m [%p] %u '", "when, which process, who"),
-        "include_if_exists = 'local.conf'",
+        "include = 'local.conf'",
     ]
     return "\n".join(lines) + "\n"
 
@@ -88,11 +88,11 @@ def _set(name: str, value: str, reason: str) -> str:
 PG_HBA = f"""# Written by Postroad at every start. Put your own lines into local_hba.conf beside this file.
 # The kernel says who stands at the other end of the socket; pg_ident.conf says who that is in here.
 local all {ROLE} peer map=postroad
-include_if_exists local_hba.conf
+include local_hba.conf
 """
 
 # `include` in pg_hba.conf exists since PostgreSQL 16.
-PG_HBA_15 = PG_HBA.replace("include_if_exists local_hba.conf\n", "").replace(
+PG_HBA_15 = PG_HBA.replace("include local_hba.conf\n", "").replace(
     "Put your own lines into local_hba.conf beside this file.", ""
 )
 

@@ -1,8 +1,8 @@
 """Announcements between processes over LISTEN/NOTIFY: a hint that something changed, never the thing itself.
 
 NOTIFY takes a database-wide lock at commit, so it never stands in a hot transaction: changes are announced
-after the commit, coalesced, on a connection of their own. A lost announcement costs time only, since who listens
-also looks now and then; after a reconnect everybody is told that something may have been missed.
+after the commit, coalesced, on a connection of their own. A lost announcement costs time only, since who
+listens also looks now and then; after a reconnect everybody is told that something may have been missed.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ class Announcer:
     async def __aexit__(self, *_: object) -> None:
         if self._task is not None:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.flushed(), 1)
+                async with asyncio.timeout(1):
+                    await self.flushed()
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait([self._task])
 
     def announce(self, channel: str, payload: str = "") -> None:
         """Tell the listeners of `channel`, soon. Never raises and never waits; equal ones become one."""
@@ -140,8 +140,7 @@ class Listener:
     async def __aexit__(self, *_: object) -> None:
         if self._task is not None:
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait([self._task])
 
     def add(self, channel: str, callback: Callback) -> None:
         """Call `callback(payload)` for each announcement on `channel`, in the loop; it must not block.
@@ -217,7 +216,8 @@ class Listener:
         self._changed.set()
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), ALIVE_SECONDS)
+                async with asyncio.timeout(ALIVE_SECONDS):
+                    await self._changed.wait()
             self._changed.clear()
             wanted = set(self._callbacks)
             for channel in sorted(heard - wanted):
