@@ -18,7 +18,7 @@ _OTHER_FIELDS = frozenset((b"references", b"x-priority", b"importance", b"priori
 _WANTED = _ADDRESS_FIELDS | _TEXT_FIELDS | _OTHER_FIELDS
 
 
-class Envelope(msgspec.Struct, frozen=True, array_like=True):
+class Envelope(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What IMAP answers to ENVELOPE; None is NIL. Sender and Reply-To are From where the mail names none."""
 
     date: str | None = None

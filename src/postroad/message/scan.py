@@ -31,7 +31,7 @@ _HEADER_END = re.compile(rb"\n\r?\n")
 _BEGINS_AS_HEADER = re.compile(rb"[!-9;-~]+[ \t]*:|\r?\n|From |>From ")
 
 
-class Part(msgspec.Struct, frozen=True, array_like=True):
+class Part(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One part of a mail; offsets count bytes from the beginning of the content.
 
     `header_start` to `body_start` is the header with its empty line, `body_start` to `body_end` the body as

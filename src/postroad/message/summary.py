@@ -34,7 +34,7 @@ _HTML_TAG = re.compile(r"<[^>]*(?:>|\Z)")
 _INVISIBLE = re.compile("[\u00ad\u034f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+")
 
 
-class MessageSummary(msgspec.Struct, frozen=True):
+class MessageSummary(msgspec.Struct, frozen=True, gc=False):
     """What is kept of one mail. Texts are decoded and storable; `envelope` and `structure` have JSON forms.
 
     `message_id`, `in_reply_to` and `references` are without angle brackets. `thread_root` is the message-id
