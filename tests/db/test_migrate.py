@@ -47,7 +47,7 @@ async def test_four_processes_at_once_apply_it_once(empty_database_dsn: str) -> 
         "print(asyncio.run(migrate(sys.argv[1])))\n"
     )
     processes = [
-        subprocess.Popen(  # noqa: ASYNC220: nothing else runs in this loop
+        subprocess.Popen(  # noqa: ASYNC220
             [sys.executable, "-c", code, empty_database_dsn],
             env={"PYTHONPATH": str(SOURCES), "PATH": os.environ["PATH"]},
             stdout=subprocess.PIPE,

@@ -295,8 +295,8 @@ class Cluster:
         """Make room after a crash: end backends whose postmaster is gone, forget its process id.
 
         PostgreSQL looks only whether the old process id exists. In a container or after a reboot it may
-        belong to anybody, or to a zombie that its parent has not buried; we see that no process of this cluster
-        lives.
+        belong to anybody, or to a zombie that its parent has not buried; we see whether processes of this
+        cluster live.
         """
         _wait_until(lambda: not _processes_of(home), ORPHAN_SECONDS)
         for process_id in _processes_of(home):
