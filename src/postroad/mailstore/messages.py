@@ -226,9 +226,11 @@ class Messages:
         For whoever is about to point at a mail that is stored already.
         """
         rows = await connection.fetch(
-            "SELECT id FROM message WHERE id = ANY($1::bigint[]) ORDER BY id FOR KEY SHARE", list(message_ids)
+            "SELECT message_id FROM content WHERE message_id = ANY($1::bigint[]) ORDER BY message_id "
+            "FOR KEY SHARE",
+            list(message_ids),
         )
-        return {row["id"] for row in rows}
+        return {row["message_id"] for row in rows}
 
 
 async def release_in(connection: Connection, message_ids: Sequence[int]) -> None:

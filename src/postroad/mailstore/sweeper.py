@@ -1,0 +1,162 @@
+"""What nobody points at any more is removed: contents after their last entry and queue row, blobs without a
+mail.
+
+Runs in every worker, now and then; rows are taken with SKIP LOCKED. Removing waits a while after the release,
+so a mail is not looked at while its references still move; what keeps it safe is locks, not the waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from ..db.pool import Database
+from .blobs import Blobs
+from .errors import BlobsUnavailable
+
+RELEASED_FOR = timedelta(minutes=1)  # before a content is looked at
+ORPHANED_FOR = timedelta(days=1)  # before a blob is: no transaction that would name it runs that long
+EXPUNGED_KEPT = (
+    10_000  # removals a folder remembers for clients that catch up (RFC 7162 3.2.5.1 allows to forget)
+)
+BATCH = 500
+_JOURNAL_KEPT = timedelta(days=90)  # of an import that may be run again
+
+log = structlog.get_logger("postroad.mailstore.sweeper")
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one sweep removed."""
+
+    messages: int = 0
+    blobs: int = 0
+    expunged: int = 0
+
+
+class Sweeper:
+    """Removes what was released. `sweep` is called every minute or so, `sweep_blobs` every few hours."""
+
+    def __init__(
+        self,
+        database: Database,
+        blobs: Blobs,
+        clock: Callable[[], datetime],
+        released_for: timedelta = RELEASED_FOR,
+        orphaned_for: timedelta = ORPHANED_FOR,
+        expunged_kept: int = EXPUNGED_KEPT,
+    ) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._clock = clock
+        self._released_for = released_for
+        self._orphaned_for = orphaned_for
+        self._expunged_kept = expunged_kept
+
+    async def sweep(self) -> Swept:
+        """Remove all contents that were released long enough ago and that nothing points at."""
+        messages = blobs = 0
+        before = self._clock() - self._released_for
+        while True:
+            looked, removed, keys = await self._sweep_batch(before)
+            messages += removed
+            if keys:
+                try:
+                    await self._blobs.delete(keys)
+                    blobs += len(keys)
+                except BlobsUnavailable as error:  # they are orphans now, and found as such later
+                    log.warning("blobs_not_removed", count=len(keys), reason=str(error))
+            if looked < BATCH:
+                break
+        await self._database.execute(
+            "DELETE FROM import_journal WHERE imported_at < $1", self._clock() - _JOURNAL_KEPT
+        )
+        return Swept(messages, blobs, await self._forget_expunged())
+
+    async def sweep_blobs(self) -> Swept:
+        """Remove blobs that no mail names and that are older than any transaction.
+
+        Raises `BlobsUnavailable`.
+        """
+        before = self._clock() - self._orphaned_for
+        removed = 0
+        async for batch in self._blobs.list():
+            old = [each.key for each in batch if each.written_at < before]
+            if not old:
+                continue
+            rows = await self._database.fetch("SELECT blob FROM content WHERE blob = ANY($1::text[])", old)
+            orphans = sorted(set(old) - {row["blob"] for row in rows})
+            await self._blobs.delete(orphans)
+            removed += len(orphans)
+        return Swept(blobs=removed)
+
+    async def _sweep_batch(self, before: datetime) -> tuple[int, int, list[str]]:
+        """Look at up to `BATCH` released mails; returns how many, how many were removed, and their blobs.
+
+        Three statements, because each must see what was committed before the locks of the one before it were
+        granted: whoever adds a reference holds the content (`Messages.hold_in`) or its folder, whoever
+        removes one writes the release row again and waits for ours.
+        """
+        async with self._database.transaction() as connection:
+            rows = await connection.fetch(
+                "SELECT message_id FROM message_release WHERE released_at < $1 ORDER BY message_id LIMIT $2 "
+                "FOR UPDATE SKIP LOCKED",
+                before,
+                BATCH,
+            )
+            if not rows:
+                return 0, 0, []
+            released = [row["message_id"] for row in rows]
+            # Contents that somebody holds (FOR KEY SHARE) are skipped and looked at next time.
+            locked = await connection.fetch(
+                "SELECT message_id FROM content WHERE message_id = ANY($1::bigint[]) ORDER BY message_id "
+                "FOR UPDATE SKIP LOCKED",
+                released,
+            )
+            doomed = [row["message_id"] for row in locked]
+            gone = await connection.fetch(
+                "WITH unused AS (SELECT id FROM unnest($1::bigint[]) AS d(id) "
+                "WHERE NOT EXISTS (SELECT FROM entry e WHERE e.message_id = d.id) "
+                "AND NOT EXISTS (SELECT FROM queue_envelope q WHERE q.message_id = d.id)), "
+                "m AS (DELETE FROM message USING unused WHERE message.id = unused.id), "
+                "s AS (DELETE FROM search_document USING unused WHERE message_id = unused.id), "
+                "p AS (DELETE FROM search_pending USING unused WHERE message_id = unused.id) "
+                "DELETE FROM content USING unused WHERE message_id = unused.id RETURNING blob",
+                doomed,
+            )
+            # Those that are held stay; those whose row is gone already (a crash between two sweeps) go.
+            await connection.execute(
+                "DELETE FROM message_release WHERE message_id = ANY($1::bigint[]) AND (message_id = "
+                "ANY($2::bigint[]) "
+                "OR NOT EXISTS (SELECT FROM content c WHERE c.message_id = message_release.message_id))",
+                released,
+                doomed,
+            )
+            return len(doomed), len(gone), [row["blob"] for row in gone if row["blob"] is not None]
+
+    async def _forget_expunged(self) -> int:
+        """Keep a bounded number of removals a folder, and note how far back they reach."""
+        crowded = await self._database.fetch(
+            "SELECT folder_id FROM expunged GROUP BY folder_id HAVING count(*) > $1 LIMIT 1000",
+            self._expunged_kept,
+        )
+        forgotten = 0
+        for row in crowded:
+            async with self._database.transaction() as connection:
+                floor = await connection.fetchval(
+                    "UPDATE folder SET expunged_floor = (SELECT mod_sequence FROM expunged WHERE folder_id = "
+                    "$1 "
+                    "ORDER BY mod_sequence DESC OFFSET $2 LIMIT 1) WHERE id = $1 RETURNING expunged_floor",
+                    row["folder_id"],
+                    self._expunged_kept,
+                )
+                done = await connection.execute(
+                    "DELETE FROM expunged WHERE folder_id = $1 AND mod_sequence <= $2",
+                    row["folder_id"],
+                    floor or 0,
+                )
+                forgotten += int(done.rpartition(" ")[2])
+        return forgotten
