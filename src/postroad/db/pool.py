@@ -139,6 +139,10 @@ class Database:
             raise
         try:
             yield connection
+        except asyncpg.InternalClientError as error:
+            # What asyncpg says of a connection that PostgreSQL ended between two of our statements.
+            connection.terminate()
+            raise DatabaseUnavailable("the connection was lost") from error
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             if is_unavailable(error):
                 raise DatabaseUnavailable(str(error)) from error

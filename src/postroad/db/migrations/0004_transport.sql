@@ -8,8 +8,7 @@ CREATE TABLE queue_envelope (
     account_id      bigint,                                   -- who submitted it
     return_content  text CHECK (return_content IN ('FULL', 'HDRS')),   -- RFC 3461 RET
     envelope_id     text,                                     -- RFC 3461 ENVID
-    needs_smtputf8  boolean NOT NULL DEFAULT false,
-    is_8bit         boolean NOT NULL DEFAULT false,
+    is_smtputf8     boolean NOT NULL DEFAULT false,           -- as declared in MAIL
     owns_message    boolean NOT NULL,                         -- no folder and no other envelope has this mail
     size_bytes      bigint NOT NULL,
     recipient_count integer NOT NULL,                         -- as queued
