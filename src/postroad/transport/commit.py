@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -142,7 +143,10 @@ class GroupCommit(Generic[Item]):
 
     async def _commit(self, batch: list[_Waiting[Item]]) -> None:
         try:
-            await self._transaction([waiting.item for waiting in batch])
+            items = [waiting.item for waiting in batch]
+            await commit_durably(
+                self._database, lambda connection: self._write_in(connection, items), items[0].witness
+            )
         except CommitFailed as error:
             for waiting in batch:
                 if not waiting.done.done():
@@ -167,58 +171,72 @@ class GroupCommit(Generic[Item]):
                 if not waiting.done.done():
                     waiting.done.set_result(None)
 
-    async def _transaction(self, items: Sequence[Item]) -> None:
+
+async def commit_durably(
+    database: Database, write_in: Callable[[Connection], Awaitable[Callable[[], None]]], witness: int
+) -> None:
+    """Run one transaction and learn for certain what became of it; then do what `write_in` returned.
+
+    `witness` is a message id that exists exactly when it was committed. A deadlock is tried once more.
+    Raises `CommitFailed` when nothing was written or nobody can say; errors of `write_in` pass through.
+    """
+    try:
+        await _attempt(database, write_in, witness)
+    except _RETRYABLE:
+        await _attempt(database, write_in, witness)
+
+
+async def _attempt(
+    database: Database, write_in: Callable[[Connection], Awaitable[Callable[[], None]]], witness: int
+) -> None:
+    is_committing = False
+    backend = 0
+    try:
+        async with database.connection() as connection:
+            backend = connection.get_server_pid()
+            transaction = connection.transaction()
+            async with asyncio.timeout(BATCH_SECONDS) as deadline:
+                await transaction.start()
+                try:
+                    then = await write_in(connection)
+                except BaseException:
+                    with suppress(
+                        OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError
+                    ):
+                        await transaction.rollback()
+                    raise
+                deadline.reschedule(None)
+            is_committing = True
+            await transaction.commit()
+    except TimeoutError as error:
+        raise CommitFailed("the database did not write in time") from error
+    except DatabaseUnavailable as error:
+        if not is_committing:
+            raise CommitFailed(str(error)) from error
+        if not await was_committed(database, witness, backend):
+            raise CommitFailed("the connection was lost while committing") from error
+    then()
+
+
+async def was_committed(database: Database, witness: int, backend: int) -> bool:
+    """Whether the transaction of a lost COMMIT took place: its rows are there, or its backend has ended.
+
+    False also when nobody can say in time: better a mail twice than a mail lost.
+    """
+    until = time.monotonic() + RESOLVE_SECONDS
+    while time.monotonic() < until:
         try:
-            await self._attempt(items)
-        except _RETRYABLE:
-            await self._attempt(items)
-
-    async def _attempt(self, items: Sequence[Item]) -> None:
-        is_committing = False
-        backend = 0
-        try:
-            async with self._database.connection() as connection:
-                backend = connection.get_server_pid()
-                transaction = connection.transaction()
-                async with asyncio.timeout(BATCH_SECONDS) as deadline:
-                    await transaction.start()
-                    try:
-                        then = await self._write_in(connection, items)
-                    except BaseException:
-                        if not connection.is_closed():
-                            await transaction.rollback()
-                        raise
-                    deadline.reschedule(None)
-                is_committing = True
-                await transaction.commit()
-        except TimeoutError as error:
-            raise CommitFailed("the database did not write in time") from error
-        except DatabaseUnavailable as error:
-            if not is_committing:
-                raise CommitFailed(str(error)) from error
-            if not await self._was_committed(items[0].witness, backend):
-                raise CommitFailed("the connection was lost while committing") from error
-        then()
-
-    async def _was_committed(self, witness: int, backend: int) -> bool:
-        """Whether the transaction of a lost COMMIT took place: its rows are there, or its backend has ended.
-
-        False also when nobody can say in time: better a mail twice than a mail lost.
-        """
-        until = time.monotonic() + RESOLVE_SECONDS
-        while time.monotonic() < until:
-            try:
-                # In this order: a backend that has ended can change nothing after the look at the rows.
-                is_running = await self._database.fetchval(
-                    "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)", backend
-                )
-                is_found = await self._database.fetchval(
-                    "SELECT EXISTS (SELECT FROM content WHERE message_id = $1)", witness
-                )
-            except DatabaseUnavailable:
-                await asyncio.sleep(0.25)
-                continue
-            if is_found or not is_running:
-                return bool(is_found)
-            await asyncio.sleep(0.1)
-        return False
+            # In this order: a backend that has ended can change nothing after the look at the rows.
+            is_running = await database.fetchval(
+                "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)", backend
+            )
+            is_found = await database.fetchval(
+                "SELECT EXISTS (SELECT FROM content WHERE message_id = $1)", witness
+            )
+        except DatabaseUnavailable:
+            await asyncio.sleep(0.25)
+            continue
+        if is_found or not is_running:
+            return bool(is_found)
+        await asyncio.sleep(0.1)
+    return False

@@ -36,34 +36,42 @@ class Failure:
         return self.code >= 500
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Job:
-    """A leased mail in this worker's hands. `content` is None until it is needed."""
+    """A leased mail in this worker's hands. `content` is None until it is needed.
+
+    `is_counted`: its bytes count; parts of a mail that is sent in several transactions share them.
+    """
 
     leased: Leased
     lease_until: datetime
     content: Content | None = None
+    is_counted: bool = True
+
+    @property
+    def size_bytes(self) -> int:
+        """How much memory it takes, about."""
+        return self.leased.envelope.size_bytes
 
 
 @dataclass(slots=True)
 class Route:
-    """One route of this worker."""
+    """One route of this worker. `in_hand` counts recipients, `sessions` connections open or `opening`."""
 
     name: str
     ready: deque[Job] = field(default_factory=deque)
-    reserved: int = 0
+    in_hand: int = 0
     sessions: int = 0
-    idle_sessions: int = 0
+    opening: int = 0
     failures: int = 0
     closed_until: float = 0.0
     full_until: float = 0.0
-    refuses_tls: set[str] = field(default_factory=set)
     failure: Failure | None = None
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing would be lost by forgetting the route, apart from what it has taught us."""
-        return not (self.ready or self.reserved or self.sessions)
+        return not (self.in_hand or self.sessions)
 
     def closed_by(self, now: float) -> Failure | None:
         """What keeps the route closed at the moment, None when it may be tried."""

@@ -7,6 +7,7 @@ Order matters: folders' locks are what others wait for, so entries come last (ma
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,6 +16,9 @@ from postroad.events.outbox import CHANNEL as EVENTS_CHANNEL
 from postroad.events.outbox import Event, Outbox
 from postroad.mailstore.changes import ChangeSink, FolderChanged
 from postroad.mailstore.delivery import Delivery, deliver_in
+from postroad.mailstore.errors import NoSuchFolder
+from postroad.mailstore.filing import expunge_in
+from postroad.mailstore.flags import NO_FLAGS
 from postroad.mailstore.messages import Content, Messages, NewContent, NewMail
 from postroad.transport.queue import Leased, QueuedEnvelope, add_in
 
@@ -49,6 +53,15 @@ class Announce(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class DraftEntry:
+    """The entry of a draft, to be removed when the mail it became is sent."""
+
+    account_id: int
+    folder_id: int
+    uid: int
+
+
 @dataclass(slots=True)
 class Plan:
     """What is written for one mail, its list copies and its notices."""
@@ -60,6 +73,7 @@ class Plan:
     deliveries: list[Delivery] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     leased: list[tuple[Leased, Content]] = field(default_factory=list)
+    drafts: list[DraftEntry] = field(default_factory=list)
     size_bytes: int = 0
 
     @property
@@ -108,6 +122,12 @@ class PlanWriter:
         if events:
             await self._outbox.record_in(connection, events)
         changed: list[FolderChanged] = []
+        for draft in (draft for plan in plans for draft in plan.drafts):
+            with suppress(NoSuchFolder):
+                mod_sequence, _ = await expunge_in(
+                    connection, draft.account_id, draft.folder_id, [draft.uid], NO_FLAGS, 1
+                )
+                changed.append(FolderChanged(draft.account_id, draft.folder_id, mod_sequence))
         deliveries = [delivery for plan in plans for delivery in plan.deliveries]
         if deliveries:
             for placed in await deliver_in(connection, deliveries):

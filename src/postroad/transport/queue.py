@@ -15,7 +15,8 @@ from itertools import groupby
 from asyncpg import Record
 
 from postroad.db.pool import Connection, Database
-from postroad.protocols.smtp.envelope import Notify, Return
+from postroad.message.address import Address
+from postroad.protocols.smtp.envelope import Envelope, EnvelopeRecipient, Notify, OriginalRecipient, Return
 
 # Below this many due rows the routes are read off them; above, a million rows of one route could hide the
 # others, so the routes are found by jumping along the index instead.
@@ -28,33 +29,41 @@ MAX_ROUTES = 200  # due routes of one claim
 class QueuedEnvelope:
     """A mail in the queue, as it is needed to deliver it and to tell its sender.
 
-    `envelope_from` "" is `<>`.
+    `headers` go in front of trace and content. `owns_message`: neither a folder nor another envelope has
+    the mail.
     """
 
     id: int
     message_id: int
-    envelope_from: str
+    sender: Address | None
     account_id: int | None
     return_content: Return | None
     envelope_id: str | None
-    needs_smtputf8: bool
-    is_8bit: bool
+    is_smtputf8: bool
     owns_message: bool
     size_bytes: int
     recipient_count: int
     headers: bytes
     queued_at: datetime
 
+    def as_sent(self, recipients: tuple[EnvelopeRecipient, ...]) -> Envelope:
+        """The envelope as it goes on the wire."""
+        return Envelope(
+            self.sender,
+            recipients,
+            smtputf8=self.is_smtputf8,
+            ret=self.return_content,
+            envelope_id=self.envelope_id,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class QueuedRecipient:
-    """One recipient of it. `attempts` counts the one under way; `original` is ORCPT, address decoded."""
+    """One recipient of it. `attempts` counts the one under way."""
 
     number: int
-    recipient: str
+    asked: EnvelopeRecipient
     route: str
-    notify: Notify | None = None
-    original: str | None = None
     attempts: int = 0
     delay_notified: bool = False
 
@@ -87,8 +96,8 @@ class Deferral:
 
 
 ENVELOPE_COLUMNS = (
-    "id", "message_id", "envelope_from", "account_id", "return_content", "envelope_id", "needs_smtputf8",
-    "is_8bit", "owns_message", "size_bytes", "recipient_count", "headers", "queued_at",
+    "id", "message_id", "envelope_from", "account_id", "return_content", "envelope_id", "is_smtputf8",
+    "owns_message", "size_bytes", "recipient_count", "headers", "queued_at",
 )  # fmt: skip
 RECIPIENT_COLUMNS = (
     "envelope_id", "number", "recipient", "route", "notify", "original_recipient", "attempts",
@@ -107,9 +116,9 @@ async def add_in(
         columns=ENVELOPE_COLUMNS,
         records=[
             (
-                each.id, each.message_id, each.envelope_from, each.account_id, each.return_content,
-                each.envelope_id, each.needs_smtputf8, each.is_8bit, each.owns_message, each.size_bytes,
-                each.recipient_count, each.headers, each.queued_at,
+                each.id, each.message_id, "" if each.sender is None else str(each.sender), each.account_id,
+                each.return_content, each.envelope_id, each.is_smtputf8, each.owns_message,
+                each.size_bytes, each.recipient_count, each.headers, each.queued_at,
             )
             for each in envelopes
         ],
@@ -124,13 +133,14 @@ def recipient_row(
 
     Due at once, or leased to `(owner, until)` with its first attempt counted.
     """
+    asked = recipient.asked
     return (
         envelope_id,
         recipient.number,
-        recipient.recipient,
+        str(asked.address),
         recipient.route,
-        None if recipient.notify is None else int(recipient.notify),
-        recipient.original,
+        None if asked.notify is None else int(asked.notify),
+        None if asked.original is None else f"{asked.original.address_type};{asked.original.address}",
         recipient.attempts,
         queued_at if lease is None else lease[1],
         None if lease is None else lease[0],
@@ -329,7 +339,7 @@ WITH picked AS MATERIALIZED (
               q.delay_notified
 )
 SELECT leased.*, e.message_id, e.envelope_from, e.account_id, e.return_content, e.envelope_id,
-       e.needs_smtputf8, e.is_8bit, e.owns_message, e.size_bytes, e.recipient_count, e.headers, e.queued_at
+       e.is_smtputf8, e.owns_message, e.size_bytes, e.recipient_count, e.headers, e.queued_at
 FROM leased JOIN queue_envelope e ON e.id = leased.id
 ORDER BY leased.id, leased.route, leased.number
 """
@@ -347,30 +357,32 @@ def envelope_of(row: Record) -> QueuedEnvelope:
     """Read an envelope off a row that has its columns."""
     ret = row["return_content"]
     return QueuedEnvelope(
-        row["id"],
-        row["message_id"],
-        row["envelope_from"],
-        row["account_id"],
-        None if ret is None else Return(ret),
-        row["envelope_id"],
-        row["needs_smtputf8"],
-        row["is_8bit"],
-        row["owns_message"],
-        row["size_bytes"],
-        row["recipient_count"],
-        row["headers"],
-        row["queued_at"],
+        id=row["id"],
+        message_id=row["message_id"],
+        sender=_address(row["envelope_from"]) if row["envelope_from"] else None,
+        account_id=row["account_id"],
+        return_content=None if ret is None else Return(ret),
+        envelope_id=row["envelope_id"],
+        is_smtputf8=row["is_smtputf8"],
+        owns_message=row["owns_message"],
+        size_bytes=row["size_bytes"],
+        recipient_count=row["recipient_count"],
+        headers=row["headers"],
+        queued_at=row["queued_at"],
     )
 
 
 def _recipient_of(row: Record) -> QueuedRecipient:
-    notify = row["notify"]
-    return QueuedRecipient(
-        row["number"],
-        row["recipient"],
-        row["route"],
+    notify, original = row["notify"], row["original_recipient"]
+    asked = EnvelopeRecipient(
+        _address(row["recipient"]),
         None if notify is None else Notify(notify),
-        row["original_recipient"],
-        row["attempts"],
-        row["delay_notified"],
+        None if original is None else OriginalRecipient(*original.split(";", 1)),
     )
+    return QueuedRecipient(row["number"], asked, row["route"], row["attempts"], row["delay_notified"])
+
+
+def _address(text: str) -> Address:
+    """Not parsed again: it was an address when it was queued, and must not become less by a new rule."""
+    local_part, _, domain = text.rpartition("@")
+    return Address(local_part, domain)

@@ -10,17 +10,21 @@ import re
 from datetime import datetime
 
 from postroad.message.address import Address
+from postroad.message.headers import Mailbox, address_items, mailboxes, raw_text
 from postroad.transport.trace import begins_with_field, format_date, header_section
 
 _BCC = re.compile(rb"(?:(?<=\n)|\A)(?:resent-)?bcc[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*", re.IGNORECASE)
 _DATE = re.compile(rb"(?:(?<=\n)|\A)date[ \t]*:", re.IGNORECASE)
 _MESSAGE_ID = re.compile(rb"(?:(?<=\n)|\A)message-id[ \t]*:", re.IGNORECASE)
-_FROM = re.compile(rb"(?:(?<=\n)|\A)from[ \t]*:", re.IGNORECASE)
+_FROM = re.compile(rb"(?:(?<=\n)|\A)from[ \t]*:([^\n]*\n(?:[ \t][^\n]*\n)*)", re.IGNORECASE)
 
 
-def count_from(content: bytes) -> int:
-    """Count the From fields; RFC 5322 3.6 allows exactly one, and readers disagree which of two they show."""
-    return len(_FROM.findall(header_section(content)))
+def authors(content: bytes) -> list[list[Mailbox]]:
+    """Return who wrote a mail, a list for each From field.
+
+    RFC 5322 3.6 allows exactly one field; readers disagree which of two they show.
+    """
+    return [mailboxes(address_items(raw_text(value))) for value in _FROM.findall(header_section(content))]
 
 
 def prepare(content: bytes, sender: Address | None, hostname: str, unique: str, now: datetime) -> bytes:

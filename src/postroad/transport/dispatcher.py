@@ -1,0 +1,537 @@
+"""The worker's delivery loop: leases mail, brings it to connections, hands outcomes to the books.
+
+Decides when to open and close connections and how much is in hand; holds no SQL and speaks no SMTP.
+Everything in hand is bounded in number and bytes, and leased in the database: whatever happens to this
+worker, others go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from postroad.db.pool import DatabaseUnavailable
+from postroad.mailstore.errors import MailStoreError
+from postroad.mailstore.messages import Content, Messages
+from postroad.protocols.smtp.outcomes import Outcome, Verdict
+from postroad.transport.connections import CannotConnect, Session
+from postroad.transport.connector import Connector
+from postroad.transport.destinations import Unreachable
+from postroad.transport.limits import Backoff, Failure, Job, Route
+from postroad.transport.outcomes import Attempted, Delivered, Result
+from postroad.transport.presence import Presence
+from postroad.transport.queue import Leased, Queue, QueuedRecipient
+
+MAX_IN_HAND = 2000  # recipients
+MAX_BYTES_IN_HAND = 32 * 1024 * 1024
+MAX_PER_ROUTE = 500  # recipients in hand of one route: the others keep three quarters of the room
+MAX_RECIPIENTS = 100  # of one transaction; RFC 5321 4.5.3.1.8: every server takes 100
+CLAIM = 500  # recipients at once
+POLL_SECONDS = 5.0
+BURY_SECONDS = 10.0
+FULL_SECONDS = 1.0  # how soon a route at its limit is looked at again
+MAX_ROUTES_REMEMBERED = 10_000
+
+log = structlog.get_logger("postroad.transport.dispatcher")
+
+
+class Books(Protocol):
+    """Where outcomes are written down (`settlement.py`)."""
+
+    def put(self, attempted: Attempted, then: Callable[[], None]) -> None:
+        """Write this down soon, and call `then` when it is written."""
+        ...
+
+    async def drain(self) -> None:
+        """Wait until everything is written."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchLimits:
+    """How much one worker does at once. `lease` is renewed while mail is in hand."""
+
+    lease: timedelta
+    connections: int
+    connections_per_route: int
+    mails_per_connection: int
+    poll_seconds: float = POLL_SECONDS
+    bury_seconds: float = BURY_SECONDS
+
+
+class Dispatcher:
+    """Delivers. `async with` starts it; leaving drains it."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        messages: Messages,
+        connector: Connector,
+        books: Books,
+        presence: Presence,
+        limits: DispatchLimits,
+        clock: Callable[[], datetime],
+        backoff: Backoff | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._queue = queue
+        self._messages = messages
+        self._connector = connector
+        self._books = books
+        self._presence = presence
+        self._limits = limits
+        self._clock = clock
+        self._monotonic = monotonic
+        self._backoff = backoff or Backoff(monotonic)
+        self._routes: dict[str, Route] = {}
+        self._idle: dict[str, list[Session]] = {}
+        self._sessions: dict[Session, Route] = {}
+        self._opening = 0
+        self._jobs: set[Job] = set()
+        self._in_hand = 0
+        self._bytes = 0
+        self._wake = asyncio.Event()
+        self._wake.set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._opens: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
+        self._is_running = False
+        self._is_quiet = asyncio.Event()  # no connection is left, while stopping
+        self._keys = 0
+        self._sent: dict[int, tuple[Session, Job, Leased]] = {}
+
+    async def __aenter__(self) -> Dispatcher:
+        self._is_running = True
+        self._tasks = [
+            asyncio.create_task(self._claiming(), name="queue claims"),
+            asyncio.create_task(self._renewing(), name="queue leases"),
+            asyncio.create_task(self._burying(), name="queue burials"),
+        ]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    # Taking mail (plan.Offers, planning.Reserve)
+
+    def reserve(self, route: str, recipients: int, size_bytes: int) -> tuple[int, datetime] | None:
+        """Keep room for a mail that is about to be committed; the lease it is to be born with, None without
+        room.
+        """
+        if self._is_stopping or not self._is_running or not self._presence.is_held:
+            return None
+        if self._in_hand + recipients > MAX_IN_HAND or self._bytes + size_bytes > MAX_BYTES_IN_HAND:
+            return None
+        known = self._route(route)
+        if known.in_hand + recipients > MAX_PER_ROUTE or known.closed_by(self._monotonic()):
+            return None
+        self._hold(known, recipients, size_bytes)
+        return self._presence.owner, self._clock() + self._limits.lease
+
+    def take(self, leased: Leased, content: Content) -> None:
+        """Deliver what was reserved; it is committed now."""
+        self._ready(Job(leased, self._clock() + self._limits.lease, content))
+
+    def forget(self, leased: Leased) -> None:
+        """What was reserved was not committed."""
+        self._let_go(self._route(leased.route), len(leased.recipients), leased.envelope.size_bytes)
+
+    def look(self) -> None:
+        """Look into the queue now: something may be due."""
+        self._wake.set()
+
+    @property
+    def in_hand(self) -> int:
+        """How many recipients this worker has leased at the moment."""
+        return self._in_hand
+
+    @property
+    def open_connections(self) -> int:
+        """How many connections are open or being opened."""
+        return len(self._sessions) + self._opening
+
+    # Leaving
+
+    async def stop(self, seconds: float = 20.0) -> None:
+        """Begin nothing new, give back what was not begun, finish what is on its way for up to `seconds`."""
+        self._is_stopping = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._opens, return_exceptions=True)
+        await self._give_back()
+        for session in tuple(self._sessions):
+            session.quit()
+        self._is_quiet.clear()
+        if self._sessions:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._is_quiet.wait(), seconds)
+        for session in tuple(self._sessions):
+            session.abort("this server is going down")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._books.drain(), seconds)
+        self._is_running = False
+
+    async def _give_back(self) -> None:
+        waiting = [job for route in self._routes.values() for job in route.ready]
+        for route in self._routes.values():
+            route.ready.clear()
+        if waiting:
+            with suppress(DatabaseUnavailable):
+                await self._queue.give_back(
+                    self._presence.owner, [key for job in waiting for key in _keys(job.leased)], self._clock()
+                )
+        for job in waiting:
+            self._done(job)
+
+    # Claiming
+
+    async def _claiming(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._limits.poll_seconds):
+                    await self._wake.wait()
+            self._wake.clear()
+            try:
+                while await self._claim():
+                    pass
+            except DatabaseUnavailable as error:
+                log.debug("claim_failed", error=str(error))
+                await asyncio.sleep(1.0)
+            except Exception:
+                log.exception("claim_failed")
+                await asyncio.sleep(5.0)
+
+    async def _claim(self) -> bool:
+        """Lease what is due and there is room for; True when there may be more of both."""
+        room = min(CLAIM, MAX_IN_HAND - self._in_hand)
+        if room < 1 or self._bytes >= MAX_BYTES_IN_HAND or not self._presence.is_held:
+            return False
+        now = self._monotonic()
+        without = [
+            route.name
+            for route in self._routes.values()
+            if route.full_until > now or route.in_hand >= MAX_PER_ROUTE // 2
+        ]
+        at = self._clock()
+        lease_until = at + self._limits.lease
+        claimed = await self._queue.claim(
+            self._presence.owner, at, self._limits.lease, room, MAX_PER_ROUTE // 2, without
+        )
+        jobs = [Job(leased, lease_until) for leased in claimed]
+        for job in jobs:
+            self._hold(self._route(job.leased.route), len(job.leased.recipients), job.size_bytes)
+        await self._load(jobs)
+        return sum(len(leased.recipients) for leased in claimed) >= room
+
+    async def _load(self, jobs: list[Job]) -> None:
+        """Read the contents of claimed mails, a few megabytes at once, and set them going."""
+        now = self._monotonic()
+        wanted: list[Job] = []
+        for job in jobs:
+            if self._route(job.leased.route).closed_by(now) is not None:
+                self._ready(job)  # it will be put off without a look at it
+            else:
+                wanted.append(job)
+        while wanted:
+            batch: list[Job] = []
+            size = 0
+            while wanted and (not batch or size + wanted[0].size_bytes <= MAX_BYTES_IN_HAND // 4):
+                batch.append(wanted.pop(0))
+                size += batch[-1].size_bytes
+            try:
+                contents = await self._messages.contents([job.leased.envelope.message_id for job in batch])
+            except (DatabaseUnavailable, MailStoreError) as error:
+                self._settle_all(batch, Failure(451, "4.3.0", f"the mail could not be read: {error}"))
+                continue
+            for job in batch:
+                job.content = contents.get(job.leased.envelope.message_id)
+                if job.content is None:
+                    log.error("queued_mail_without_content", id=job.leased.envelope.id)
+                    self._settle_all([job], Failure(554, "5.3.0", "the mail is damaged"))
+                else:
+                    self._ready(job)
+
+    async def _renewing(self) -> None:
+        pause = self._limits.lease.total_seconds() / 4
+        while True:
+            await asyncio.sleep(pause)
+            now = self._clock()
+            old = [job for job in self._jobs if job.lease_until < now + self._limits.lease / 2]
+            if not old:
+                continue
+            until = now + self._limits.lease
+            try:
+                await self._queue.renew(
+                    self._presence.owner, [key for job in old for key in _keys(job.leased)], until
+                )
+            except DatabaseUnavailable:
+                continue
+            for job in old:
+                job.lease_until = until
+
+    async def _burying(self) -> None:
+        while True:
+            await asyncio.sleep(self._limits.bury_seconds)
+            try:
+                if await self._presence.bury():
+                    self._wake.set()
+            except DatabaseUnavailable:
+                continue
+            except Exception:
+                log.exception("burial_failed")
+
+    # Routes and connections
+
+    def _route(self, name: str) -> Route:
+        route = self._routes.get(name)
+        if route is None:
+            if len(self._routes) >= MAX_ROUTES_REMEMBERED:
+                now = self._monotonic()
+                for known in [
+                    each for each in self._routes.values() if each.is_idle and each.closed_until < now
+                ]:
+                    del self._routes[known.name]
+            route = self._routes[name] = Route(name)
+        return route
+
+    def _hold(self, route: Route, recipients: int, size_bytes: int) -> None:
+        route.in_hand += recipients
+        self._in_hand += recipients
+        self._bytes += size_bytes
+
+    def _let_go(self, route: Route, recipients: int, size_bytes: int) -> None:
+        was_full = self._in_hand >= MAX_IN_HAND // 2 or route.in_hand >= MAX_PER_ROUTE // 2
+        route.in_hand -= recipients
+        self._in_hand -= recipients
+        self._bytes -= size_bytes
+        if was_full and (route.in_hand < MAX_PER_ROUTE // 2):
+            self._wake.set()
+
+    def _ready(self, job: Job) -> None:
+        route = self._route(job.leased.route)
+        self._jobs.add(job)
+        if self._is_stopping and not self._sessions:
+            self._done(job)
+            return
+        failure = route.closed_by(self._monotonic())
+        if failure is not None:
+            self._settle_all([job], failure)
+            return
+        route.ready.append(job)
+        self._pump(route)
+
+    def _pump(self, route: Route) -> None:
+        """Bring what is ready to connections: idle ones first, new ones as far as limits allow."""
+        idle = self._idle.get(route.name)
+        while route.ready and idle:
+            self._feed(idle.pop(), route)
+        now = self._monotonic()
+        while (
+            len(route.ready) > route.opening
+            and route.sessions < self._limits.connections_per_route
+            and self.open_connections < self._limits.connections
+            and route.full_until <= now
+            # One knock at a door that was closed, until it has answered.
+            and not (route.failures and route.sessions)
+            and not self._is_stopping
+        ):
+            route.sessions += 1
+            route.opening += 1
+            self._opening += 1
+            task = asyncio.create_task(self._open(route))
+            self._opens.add(task)
+            task.add_done_callback(self._opens.discard)
+
+    async def _open(self, route: Route) -> None:
+        slot: int | None = None
+        session: Session | None = None
+        try:
+            slot = await self._presence.take_slot(route.name, self._limits.connections_per_route)
+            if slot is None:
+                self._full(route)
+                return
+            session = await self._connector.open(route.name)
+        except Unreachable as error:
+            self._unreachable(route, Failure(error.code, error.status, error.text))
+        except CannotConnect as error:
+            self._unreachable(route, error.failure)
+        except Exception as error:
+            log.exception("connecting_failed", route=route.name)
+            self._unreachable(route, Failure(451, "4.3.0", f"internal error: {type(error).__name__}"))
+        finally:
+            self._opening -= 1
+            route.opening -= 1
+            if session is None:
+                route.sessions -= 1
+                if slot is not None:
+                    await self._presence.give_slot(route.name, slot)
+        if session is None:
+            self._pump(route)
+            return
+        self._sessions[session] = route
+        opened, taken = session, slot
+        session.start(
+            on_done=self._answered,
+            on_room=lambda: self._feed(opened, route),
+            on_closed=lambda failure: self._closed(opened, route, taken, failure),
+        )
+
+    def _full(self, route: Route) -> None:
+        """Other workers have all the connections this route may see: leave it to them for a moment."""
+        route.full_until = self._monotonic() + FULL_SECONDS
+        asyncio.get_running_loop().call_later(FULL_SECONDS + 0.01, self._pump, route)
+        if not route.sessions > route.opening:
+            # Nothing here will come to it soon; whoever has the connections can take it.
+            waiting = list(route.ready)
+            route.ready.clear()
+            task = asyncio.create_task(self._return(waiting))
+            self._opens.add(task)
+            task.add_done_callback(self._opens.discard)
+
+    async def _return(self, jobs: list[Job]) -> None:
+        try:
+            await self._queue.give_back(
+                self._presence.owner,
+                [key for job in jobs for key in _keys(job.leased)],
+                self._clock() + timedelta(seconds=FULL_SECONDS),
+            )
+        except DatabaseUnavailable:
+            log.debug("leases_left_to_run_out")
+        for job in jobs:
+            self._done(job)
+
+    def _unreachable(self, route: Route, failure: Failure) -> None:
+        """Nothing of this route can be delivered now: put all of it off, without knocking for each."""
+        log.info("route_unreachable", route=route.name, status=failure.status, text=failure.text)
+        if not failure.is_permanent:
+            self._backoff.failed(route, failure)
+        waiting = list(route.ready)
+        route.ready.clear()
+        self._settle_all(waiting, failure)
+
+    def _feed(self, session: Session, route: Route) -> None:
+        """Give a connection mail for as long as it takes more."""
+        while session.wants_more:
+            if session.submitted >= self._limits.mails_per_connection or self._is_stopping:
+                session.quit()
+                return
+            job = self._next(route)
+            if job is None:
+                if not session.unfinished:
+                    idle = self._idle.setdefault(route.name, [])
+                    if session not in idle:
+                        idle.append(session)
+                return
+            self._submit(session, route, job)
+
+    def _next(self, route: Route) -> Job | None:
+        now = self._clock()
+        while route.ready:
+            job = route.ready.popleft()
+            if job.lease_until > now:
+                return job
+            log.warning("lease_ran_out", id=job.leased.envelope.id)  # somebody else has it by now
+            self._done(job)
+        return None
+
+    def _submit(self, session: Session, route: Route, job: Job) -> None:
+        leased, content = job.leased, job.content
+        assert content is not None
+        most = min(MAX_RECIPIENTS, session.max_recipients or MAX_RECIPIENTS)
+        if len(leased.recipients) > most:
+            rest = Job(Leased(leased.envelope, leased.recipients[most:]), job.lease_until, content)
+            leased = Leased(leased.envelope, leased.recipients[:most])
+            self._jobs.discard(job)
+            job = Job(leased, job.lease_until, content)
+            self._jobs.add(job)
+            self._jobs.add(rest)
+            # The bytes stay counted with the first of them.
+            rest.is_counted = False
+            route.ready.appendleft(rest)
+        envelope = leased.envelope
+        self._keys += 1
+        self._sent[self._keys] = (session, job, leased)
+        data = b"".join((envelope.headers, content.prefix[content.trace_offset :], content.body))
+        session.submit(self._keys, envelope.as_sent(tuple(each.asked for each in leased.recipients)), data)
+
+    # Outcomes
+
+    def _answered(self, key: int, outcomes: tuple[Outcome, ...]) -> None:
+        session, job, leased = self._sent.pop(key)
+        route = self._route(leased.route)
+        if all(each.verdict is Verdict.DEFERRED and each.code == 0 for each in outcomes) and (
+            session.answered and not self._is_stopping
+        ):
+            # It was in line behind another mail when the connection ended: nothing was said about it.
+            route.ready.appendleft(job)
+            return
+        session.answered += 1
+        if any(each.code for each in outcomes):
+            self._backoff.worked(route)
+        self._settle(
+            job,
+            tuple(
+                (recipient, _result(outcome, session))
+                for recipient, outcome in zip(leased.recipients, outcomes, strict=True)
+            ),
+        )
+
+    def _closed(self, session: Session, route: Route, slot: int | None, failure: Failure | None) -> None:
+        self._sessions.pop(session, None)
+        if not self._sessions:
+            self._is_quiet.set()
+        route.sessions -= 1
+        idle = self._idle.get(route.name)
+        if idle is not None:
+            with suppress(ValueError):
+                idle.remove(session)
+            if not idle:
+                del self._idle[route.name]
+        if slot is not None:
+            task = asyncio.create_task(self._presence.give_slot(route.name, slot))
+            self._opens.add(task)
+            task.add_done_callback(self._opens.discard)
+        if failure is not None and not session.answered and not self._is_stopping:
+            self._unreachable(route, failure)
+        self._pump(route)
+        if self.open_connections >= self._limits.connections - 1:
+            for other in [each for each in self._routes.values() if each.ready]:
+                self._pump(other)
+
+    def _settle_all(self, jobs: Iterable[Job], failure: Failure) -> None:
+        for job in jobs:
+            self._settle(job, tuple((recipient, failure) for recipient in job.leased.recipients))
+
+    def _settle(self, job: Job, results: tuple[tuple[QueuedRecipient, Result], ...]) -> None:
+        self._books.put(Attempted(job.leased.envelope, results, job.content), lambda: self._done(job))
+
+    def _done(self, job: Job) -> None:
+        self._jobs.discard(job)
+        leased = job.leased
+        self._let_go(
+            self._route(leased.route), len(leased.recipients), job.size_bytes if job.is_counted else 0
+        )
+
+
+def _keys(leased: Leased) -> list[tuple[int, int]]:
+    return [(leased.envelope.id, recipient.number) for recipient in leased.recipients]
+
+
+def _result(outcome: Outcome, session: Session) -> Result:
+    if outcome.verdict is Verdict.DELIVERED:
+        return Delivered(outcome.code, outcome.status, outcome.text, session.remote, session.offers_dsn)
+    code, status = outcome.code, outcome.status
+    if outcome.verdict is Verdict.REFUSED:
+        return Failure(
+            max(code, 500), status if status.startswith("5") else "5.0.0", outcome.text, session.remote
+        )
+    if not 400 <= code < 500:
+        code, status = 451, status if status.startswith("4") else "4.4.2"
+    return Failure(code, status if status.startswith("4") else "4.0.0", outcome.text, session.remote)
