@@ -24,7 +24,8 @@ from benchmarks.peers import DOMAIN, Postfix, Postroad
 from benchmarks.report import Comparison, Limit, Report
 from benchmarks.store import Store, describe_disk
 
-ACCOUNTS = tuple(f"user{number}@{DOMAIN}" for number in range(4))
+NAMES = tuple(f"user{number}" for number in range(4))
+ACCOUNTS = tuple(f"{name}@{DOMAIN}" for name in NAMES)
 FULL = f"full@{DOMAIN}"
 MEMORY_BOUND_MEBIBYTES = 150
 
@@ -64,7 +65,7 @@ def main() -> int:
 def measure(directory: Path, plan: Plan) -> Report:
     """Run both servers in turn in `directory`."""
     postroad = Postroad(directory / "postroad")
-    postroad.add_accounts([*ACCOUNTS, FULL, *(fresh(number) for number in range(plan.rounds))])
+    postroad.add_accounts([*NAMES, "full", *(f"fresh{number}" for number in range(plan.rounds))])
     mails = Mails(directory, len(ACCOUNTS))
     report = Report("accept: 4 KB mails into local accounts, durable")
     with Postfix(directory / "postfix") as postfix, Store(postroad.data_dir) as store, postroad:
@@ -105,11 +106,9 @@ def measure(directory: Path, plan: Plan) -> Report:
         )
         compare_held(held, postroad, store, plan, mails)
         memory = postroad.worker_memory()
-    largest = max(rss for rss, _ in memory) / 2**20
+    largest = max(one.resident for one in memory) / 2**20
     report.limits.append(Limit("memory of the largest worker", "MiB RSS", largest, MEMORY_BOUND_MEBIBYTES))
-    report.figures["memory of a worker, MiB RSS / PSS"] = ", ".join(
-        f"{rss / 2**20:.0f} / {pss / 2**20:.0f}" for rss, pss in memory
-    )
+    report.figures["memory of a worker, MiB RSS / PSS"] = ", ".join(map(str, memory))
     report.figures["mails acknowledged and found in the store"] = store.verified
     return report
 

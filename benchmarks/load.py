@@ -204,14 +204,6 @@ def program(name: str) -> str:
     return found
 
 
-def free_port() -> int:
-    """A port on the loopback address that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def wait_for_port(port: int, seconds: float = 20.0) -> None:
     """Return when something listens on the loopback port. Raises `TimeoutError`."""
     deadline = time.monotonic() + seconds

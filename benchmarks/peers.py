@@ -9,21 +9,17 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import signal
 import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from benchmarks.load import free_port, program, wait_for_port
+from tests.running import ROOT, RunningServer, free_port, wait_until
 
-ROOT = Path(__file__).resolve().parent.parent
+from benchmarks.load import program, wait_for_port
+
 DOMAIN = "bench.test"
 
 # In Postfix's favour: no look-up of recipients, no reverse DNS, no limit on connections, no log file.
@@ -144,133 +140,65 @@ class Postroad:
 
     name = "Postroad"
 
-    def __init__(self, directory: Path, relay_port: int | None = None, workers: int | None = None) -> None:
+    def __init__(self, directory: Path, relay_port: int | None = None) -> None:
         """Lay out the settings in `directory`; other domains go to `relay_port` on 127.0.0.1."""
-        self.port = free_port()
-        self.http_port = free_port()
-        self.data_dir = directory / "data"
-        self.workers = workers or os.cpu_count() or 1
-        self._directory = directory
-        self._process: subprocess.Popen[bytes] | None = None
-        directory.mkdir(parents=True)
-        off = ("submission", "submissions", "imap", "imaps", "pop3", "pop3s", "https", "ctrl", "ctrls")
-        relay = "" if relay_port is None else f"127.0.0.1:{relay_port}"
-        self.settings_file = directory / "postroad.toml"
-        self.settings_file.write_text(
-            f'data_dir = "{self.data_dir}"\nhostname = "postroad.bench.test"\nworkers = {self.workers}\n'
-            f'[listen]\nsmtp = "127.0.0.1:{self.port}"\nhttp = "127.0.0.1:{self.http_port}"\n'
-            + "".join(f'{name} = ""\n' for name in off)
-            + f'[smtp]\nrelay_networks = ["127.0.0.0/8"]\n[delivery]\nrelay = "{relay}"\n'
+        self.workers = os.cpu_count() or 1
+        self._server = RunningServer(
+            directory,
+            hostname="postroad.bench.test",
+            doors=("smtp", "http"),
+            workers=self.workers,
+            sections={
+                "smtp": {"relay_networks": ["127.0.0.0/8"]},
+                "delivery": {"relay": "" if relay_port is None else f"127.0.0.1:{relay_port}"},
+            },
         )
+        self.data_dir = self._server.data_dir
 
     @property
     def server(self) -> str:
         """Where it takes mail, as smtp-source wants it."""
-        return f"127.0.0.1:{self.port}"
+        return f"127.0.0.1:{self._server.ports['smtp']}"
 
-    @property
-    def process_id(self) -> int:
-        """The supervisor's process id."""
-        assert self._process is not None
-        return self._process.pid
+    def add_accounts(self, names: list[str]) -> None:
+        """Make the domain and accounts with these local parts."""
+        self._server.add_domain(DOMAIN, *names)
 
-    def command(self, *arguments: str, stdin: str = "") -> str:
-        """Run a subcommand of `postroad` on these settings and return what it printed."""
-        result = subprocess.run(
-            [*postroad_command(), *arguments, "--config", str(self.settings_file)],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            env=environment(),
-        )
-        if result.returncode != 0:
-            raise RuntimeError(f"postroad {' '.join(arguments)}: {result.stderr.strip()[-2000:]}")
-        return result.stdout
-
-    def add_accounts(self, addresses: list[str]) -> None:
-        """Make the domain and the accounts; their password is `benchmark-password`."""
-        self.command("domain", "add", DOMAIN)
-        for address in addresses:
-            self.command("account", "add", address, "--password-stdin", stdin="benchmark-password\n")
-
-    def wait_ready(self, seconds: float = 60.0) -> None:
-        """Return when `/readyz` says yes. Raises `TimeoutError`, or `RuntimeError` when the server ended."""
-
-        def is_ready() -> bool:
-            if self._process is not None and self._process.poll() is not None:
-                tail = (self._directory / "server.log").read_text(errors="replace")[-2000:]
-                raise RuntimeError(f"postroad serve ended with {self._process.returncode}: {tail}")
-            with suppress(OSError, urllib.error.URLError):
-                url = f"http://127.0.0.1:{self.http_port}/readyz"
-                with urllib.request.urlopen(url, timeout=2) as answer:
-                    return int(answer.status) == 200
-            return False
-
-        wait_until(is_ready, seconds, "postroad serve did not become ready")
-
-    def worker_memory(self) -> list[tuple[int, int]]:
-        """RSS and PSS in bytes of each worker (PostgreSQL apart)."""
-        found = []
-        for process_id in children_of(self.process_id):
-            with suppress(OSError):
-                if Path(f"/proc/{process_id}/comm").read_text().startswith("postgres"):
-                    continue
-                rollup = Path(f"/proc/{process_id}/smaps_rollup").read_text()
-                sizes = {
-                    line.split(":")[0]: int(line.split()[1]) * 1024
-                    for line in rollup.splitlines()
-                    if line.startswith(("Rss:", "Pss:"))
-                }
-                found.append((sizes["Rss"], sizes["Pss"]))
-        return found
+    def worker_memory(self) -> list[Memory]:
+        """What each worker takes (PostgreSQL apart)."""
+        return [memory_of(process_id) for process_id in self._server.workers()]
 
     def __enter__(self) -> Self:
-        with (self._directory / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [*postroad_command(), "serve", "--config", str(self.settings_file)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment(),
-            )
-        try:
-            self.wait_ready()
-        except BaseException:
-            self.stop()
-            raise
+        self._server.start()
         return self
-
-    def stop(self) -> None:
-        """SIGTERM, and wait for the drained exit."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(60)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        if self._server.is_running:
+            self._server.stop()
 
 
-def postroad_command() -> list[str]:
-    """How this tree's `postroad` is run by the Python that runs us."""
-    return [sys.executable, "-c", "from postroad.cli import main; main()"]
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A process' memory in bytes: resident, and its fair share of it where pages are shared."""
+
+    resident: int
+    proportional: int
+
+    def __str__(self) -> str:
+        return f"{self.resident / 2**20:.0f} / {self.proportional / 2**20:.0f}"
 
 
-def environment() -> dict[str, str]:
-    """Our environment without settings of Postroad's, and with this tree's sources first."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("POSTROAD_")}
-    return {**kept, "PYTHONPATH": str(ROOT / "src")}
-
-
-def children_of(process_id: int) -> list[int]:
-    """The direct children of a process."""
-    path = Path(f"/proc/{process_id}/task/{process_id}/children")
-    return [int(child) for child in path.read_text().split()]
+def memory_of(process_id: int) -> Memory:
+    """Read the kernel's account (proc(5): smaps_rollup)."""
+    rollup = Path(f"/proc/{process_id}/smaps_rollup").read_text()
+    sizes = {
+        line.split(":")[0]: int(line.split()[1]) * 1024
+        for line in rollup.splitlines()
+        if line.startswith(("Rss:", "Pss:"))
+    }
+    return Memory(sizes["Rss"], sizes["Pss"])
 
 
 def install_postfix() -> None:
@@ -280,12 +208,3 @@ def install_postfix() -> None:
         pwd.getpwnam("postfix")
     except (FileNotFoundError, KeyError):
         subprocess.run([str(ROOT / "scripts" / "install-system-packages"), "postfix"], check=True)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float, complaint: str) -> None:
-    """Return when `condition` holds. Raises `TimeoutError` with `complaint`."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{complaint} within {seconds:.0f} s")
-        time.sleep(0.05)

@@ -13,9 +13,9 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import asyncpg
+from tests.running import wait_until
 
 from benchmarks.load import make_mail
-from benchmarks.peers import wait_until
 from postroad.db.cluster import Cluster
 from postroad.db.pool import Database
 from postroad.mailstore.blobs import Blobs
