@@ -142,7 +142,7 @@ CREATE TABLE dkim_key (
     domain_id    bigint NOT NULL REFERENCES domain ON DELETE CASCADE,
     selector     text NOT NULL,
     algorithm    text NOT NULL CHECK (algorithm IN ('rsa-sha256', 'ed25519-sha256')),
-    private_key  bytea NOT NULL,                              -- PKCS#8 DER
+    private_key  bytea NOT NULL,                              -- PKCS #8 PEM
     created_at   timestamptz NOT NULL DEFAULT now(),
     UNIQUE (domain_id, selector)
 );
