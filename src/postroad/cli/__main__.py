@@ -1,0 +1,5 @@
+"""`python -m postroad.cli`: the same as the `postroad` command."""
+
+from postroad.cli import main
+
+main()

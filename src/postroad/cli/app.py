@@ -1,0 +1,147 @@
+"""The tree of commands, and what happens around every one of them: options, errors, exit codes.
+
+Commands are named here by import path and loaded when they run. `--config`, `--json`, `--language` and
+`--yes` may stand anywhere after `postroad`; they are taken out before the command's own parameters are
+read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from cyclopts import App, CycloptsError
+
+from postroad.cli.desk import Desk, Options
+from postroad.cli.output import Answer, print_answer, print_failure
+from postroad.cli.words import Language, language_of, say
+
+EPILOGUE = """Every command also takes:
+**--config FILE** the settings (default: postroad.toml here, if there is one),
+**--json** one JSON object on standard output instead of text,
+**--language zh|en** of messages (default: by LANG),
+**--yes** do not ask before something is removed.
+
+Exit codes: 0 done, 1 it could not be done, 2 the command is wrong.
+"""
+
+NOUNS = {
+    "domain": (
+        "postroad.cli.domain:app",
+        "Domains of ours: add, list, show, remove, alias, catch-all, dns …",
+    ),
+    "account": (
+        "postroad.cli.account:app",
+        "Accounts: add, list, show, set, password, disable, quota, remove …",
+    ),
+    "app-password": ("postroad.cli.application_password:app", "Passwords for one device or program each."),
+    "alias": ("postroad.cli.alias:app", "Addresses that stand for others."),
+    "list": ("postroad.cli.distribution_list:app", "Distribution lists and their members."),
+}
+DEEDS: dict[str, tuple[str, str]] = {}
+
+
+def build() -> App:
+    """Put the tree together without importing any command."""
+    app = App(
+        name="postroad",
+        help="Postroad: mail server, webmail and campaigns in one house.",
+        help_epilogue=EPILOGUE,
+        help_format="markdown",
+        version=lambda: version("postroad"),
+        version_flags=["--version"],
+    )
+    for name, (path, text) in {**DEEDS, **NOUNS}.items():
+        app.command(path, name=name, help=text)
+    return app
+
+
+class UsageError(Exception):
+    """The command line itself is wrong; the message says what is."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code."""
+    language = language_of(os.environ)
+    is_json = "--json" in _before_dashes(arguments)
+    try:
+        options, tokens = split_options(arguments, language)
+        language = options.language
+        command, values = _parse(tokens)
+        return _execute(command, values, options)
+    except (CycloptsError, UsageError) as error:
+        hint = say("hint-usage", language)
+        print_failure("usage", str(error), hint, {}, is_json=is_json)
+        return 2
+    except KeyboardInterrupt:
+        return 130  # 128 + SIGINT, as shells have it
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the interpreter flushes once more when it ends
+        return 0
+
+
+def split_options(arguments: Sequence[str], language: Language) -> tuple[Options, list[str]]:
+    """Take the options of every command out of `arguments`. Raises `UsageError`."""
+    remaining: list[str] = []
+    config: Path | None = None
+    is_json = is_sure = False
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        name, equals, value = word.partition("=")
+        if word == "--":
+            remaining += [word, *rest]
+            break
+        if word == "--json":
+            is_json = True
+        elif word == "--yes":
+            is_sure = True
+        elif name in ("--config", "--language"):
+            if not equals:
+                if not rest:
+                    raise UsageError(f"{name} needs a value")
+                value = rest.pop(0)
+            if name == "--config":
+                config = Path(value)
+            elif value in ("en", "zh"):
+                language = value  # type: ignore[assignment]
+            else:
+                raise UsageError("--language is zh or en")
+        else:
+            remaining.append(word)
+    return Options(config, is_json, is_sure, language), remaining
+
+
+def _before_dashes(arguments: Sequence[str]) -> Sequence[str]:
+    return arguments[: arguments.index("--")] if "--" in arguments else arguments
+
+
+def _parse(tokens: list[str]) -> tuple[Any, inspect.BoundArguments]:
+    command, bound, _ignored = build().parse_args(
+        tokens or ["--help"], exit_on_error=False, print_error=False, help_on_error=False
+    )
+    return command, bound
+
+
+def _execute(command: Any, bound: inspect.BoundArguments, options: Options) -> int:
+    if not inspect.iscoroutinefunction(command):  # --help, --version
+        command(*bound.args, **bound.kwargs)
+        return 0
+    desk = Desk(options)
+    try:
+        answer: Answer = asyncio.run(command(*bound.args, **bound.kwargs, desk=desk))
+    except UsageError:
+        raise
+    except Exception as error:
+        failure = desk.explain(error)
+        if failure is None:
+            raise
+        print_failure(failure.code, failure.message, failure.hint, failure.facts, is_json=options.is_json)
+        return 1
+    print_answer(answer, is_json=options.is_json, language=options.language)
+    return 1 if answer.is_failure else 0

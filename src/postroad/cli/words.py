@@ -1,0 +1,260 @@
+"""The command line's texts in English and Chinese: errors with what to do about them, questions, headings.
+
+A word that is missing here is shown as it is; an error without a Chinese text keeps its English message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+Language = Literal["en", "zh"]
+
+
+def language_of(environment: Mapping[str, str]) -> Language:
+    """Return the language that the environment asks for (POSIX 8.2: LC_ALL before LC_MESSAGES, LANG)."""
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        if value := environment.get(name):
+            return "zh" if value.lower().startswith("zh") else "en"
+    return "en"
+
+
+def say(word: str, language: Language, /, **facts: object) -> str:
+    """Return a text of the catalogue with the facts in their places."""
+    english, chinese = TEXTS.get(word, (word, word))
+    return _filled(chinese if language == "zh" else english, facts)
+
+
+def explain(code: str, message: str, language: Language, facts: Mapping[str, object]) -> tuple[str, str]:
+    """Return what is wrong and what to do about it. `message` is the error's own English text."""
+    english, chinese, hint, hint_chinese = ERRORS.get(code, ("", "", "", ""))
+    template = (chinese or message or english) if language == "zh" else (english or message)
+    reason = facts.get("reason")
+    if isinstance(reason, str) and f"reason-{reason}" in TEXTS:
+        facts = {**facts, "reason": say(f"reason-{reason}", language)}
+    text = _filled(template, {"message": message, **facts})
+    return text or code, _filled(hint_chinese if language == "zh" else hint, facts)
+
+
+class _Gaps(dict[str, object]):
+    def __missing__(self, key: str) -> str:
+        return "…"
+
+
+def _filled(template: str, facts: Mapping[str, object]) -> str:
+    return template.format_map(_Gaps(facts)) if "{" in template else template
+
+
+# code: (English, Chinese, what to do, the same in Chinese). An empty English text: the error's own message
+# is good.
+ERRORS: dict[str, tuple[str, str, str, str]] = {
+    "unknown-domain": (
+        "",
+        "没有域名 {domain}",
+        "`postroad domain list` shows the domains; `postroad domain add {domain}` makes it.",
+        "用 `postroad domain list` 查看域名，用 `postroad domain add {domain}` 添加。",
+    ),
+    "unknown-account": (
+        "",
+        "没有账号 {address}",
+        "`postroad account list` shows the accounts.",
+        "用 `postroad account list` 查看账号。",
+    ),
+    "unknown-alias": (
+        "",
+        "没有别名 {address}",
+        "`postroad alias list` shows the aliases.",
+        "用 `postroad alias list` 查看别名。",
+    ),
+    "unknown-list": (
+        "",
+        "没有邮件列表 {address}",
+        "`postroad list list` shows the lists.",
+        "用 `postroad list list` 查看邮件列表。",
+    ),
+    "unknown-application-password": (
+        "",
+        "没有编号为 {id} 的应用专用密码",
+        "`postroad app-password list ADDRESS` shows them with their numbers.",
+        "用 `postroad app-password list 地址` 查看编号。",
+    ),
+    "unknown-target": (
+        "",
+        "邮件无法转到 {address}：域名在本机，但地址不存在",
+        "Make that account, alias or list first, or correct the address.",
+        "请先创建该账号、别名或列表，或改正地址。",
+    ),
+    "domain-taken": ("", "域名 {domain} 已存在", "", ""),
+    "address-taken": (
+        "",
+        "{address} 已被占用（{kind}）",
+        "One address has one meaning: remove the other first, or choose another name.",
+        "一个地址只能有一种用途：请先删除原有的，或换一个名字。",
+    ),
+    "domain-in-use": (
+        "",
+        "域名 {domain} 下还有 {accounts} 个账号，{others} 个别名、列表和别名域",
+        "Remove them first, or use --force to remove them and all their mail with the domain.",
+        "请先删除它们；或加 --force，连同所有邮件一起删除。",
+    ),
+    "domain-is-alias": (
+        "",
+        "{domain} 是别名域，没有自己的地址和设置",
+        "Use the domain it stands for.",
+        "请使用它所指向的域名。",
+    ),
+    "weak-password": (
+        "",
+        "密码太弱：{reason}",
+        "Take a longer one, such as four words that do not belong together.",
+        "请换一个更长的密码，例如四个互不相关的词。",
+    ),
+    "bad-value": ("", "{field} 的值无效：{reason}", "", ""),
+    "limit-reached": ("", "最多只能有 {limit} 个（{what}）", "", ""),
+    "bad-address": (
+        "",
+        "地址无效：{message}",
+        "Write it as name@example.com.",
+        "请写成 name@example.com 的形式。",
+    ),
+    "bad-quota": (
+        "{value} is not a size",
+        "{value} 不是有效的大小",
+        "Write it as 500M, 10G, or none for no limit.",
+        "请写成 500M、10G，或用 none 表示不限。",
+    ),
+    "bad-settings": ("", "设置有误：{message}", "Correct the settings file.", "请修改设置文件。"),
+    "database-not-started": (
+        "",
+        "内置数据库无法启动：{message}",
+        "`postroad doctor` looks at disk, permissions and settings.",
+        "用 `postroad doctor` 检查磁盘、权限和设置。",
+    ),
+    "disk-full": (
+        "",
+        "磁盘已满：{message}",
+        "Make room on the disk of data_dir.",
+        "请清理 data_dir 所在的磁盘。",
+    ),
+    "schema-too-new": ("", "数据库比本程序新：{message}", "", ""),
+    "schema-changed": ("", "数据库结构与本程序不符：{message}", "", ""),
+    "migration-failed": (
+        "",
+        "数据库升级失败：{message}",
+        "Nothing was changed. Keep this message, and a backup, before you try again.",
+        "没有做任何更改。请保存这条信息并备份后再试。",
+    ),
+    "database-unavailable": (
+        "the database cannot be reached: {message}",
+        "无法连接数据库：{message}",
+        "Check `database` in the settings; `postroad doctor` tells more.",
+        "请检查设置中的 `database`；`postroad doctor` 会给出详情。",
+    ),
+    "not-confirmed": ("nothing was done", "没有执行", "", ""),
+    "no-password-on-stdin": (
+        "standard input holds no password",
+        "标准输入中没有密码",
+        "Write the password as one line: printf '%s\\n' \"$PASSWORD\" | postroad … --password-stdin",
+        "请写入一行密码：printf '%s\\n' \"$PASSWORD\" | postroad … --password-stdin",
+    ),
+    "password-needed": (
+        "a password is needed",
+        "需要密码",
+        "Use --password-stdin, or run the command at a terminal.",
+        "请用 --password-stdin，或在终端中运行。",
+    ),
+    "passwords-differ": ("the two passwords differ", "两次输入的密码不同", "", ""),
+    "too-busy": ("too many passwords are being hashed", "正在处理的密码过多", "Try again.", "请重试。"),
+    "no-hostname": (
+        "the settings name no full host name ({hostname})",
+        "设置中没有完整的主机名（{hostname}）",
+        "Set `hostname` to the name that the MX record shall point at, such as mail.example.com.",
+        "请把 `hostname` 设为 MX 记录要指向的名字，例如 mail.example.com。",
+    ),
+    "alias-target": (
+        "name the domain it shall stand for, or use --none",
+        "请给出要指向的域名，或用 --none",
+        "",
+        "",
+    ),
+    "no-key": ("there is no key {selector}", "没有密钥 {selector}", "", ""),
+    "no-file": ("{path} does not exist", "{path} 不存在", "", ""),
+}
+
+# word: (English, Chinese)
+TEXTS: dict[str, tuple[str, str]] = {
+    "hint-usage": ("`postroad COMMAND --help` says how it is used.", "用 `postroad 命令 --help` 查看用法。"),
+    "yes": ("yes", "是"),
+    "no": ("no", "否"),
+    "none": ("There are none.", "没有。"),
+    "reason-length": ("it has too few or too many characters", "长度不合要求（至少 8 个字符）"),
+    "reason-control": ("it holds a control character", "含有控制字符"),
+    "reason-address": ("it is the address or a part of it", "与地址或其一部分相同"),
+    "reason-repeated": ("it repeats one or two characters", "只是重复一两个字符"),
+    "ask-password": ("Password: ", "密码："),
+    "ask-password-again": ("Again: ", "再输入一次："),
+    "ask-remove-account": ("Remove {address} and all its mail?", "删除 {address} 及其全部邮件？"),
+    "ask-remove-domain": (
+        "Remove {domain} with {accounts} accounts and all their mail?",
+        "删除 {domain} 以及 {accounts} 个账号的全部邮件？",
+    ),
+    "no-limit": ("no limit", "不限"),
+    "domain-added": (
+        "{domain} is here. `postroad domain dns {domain}` prints the DNS records it needs.",
+        "已添加 {domain}。用 `postroad domain dns {domain}` 打印所需的 DNS 记录。",
+    ),
+    "domain-removed": ("{domain} is removed.", "已删除 {domain}。"),
+    "domain-set": ("{domain} is changed.", "已修改 {domain}。"),
+    "account-added": ("{address} is here.", "已添加 {address}。"),
+    "account-removed": ("{address} and its mail are removed.", "已删除 {address} 及其邮件。"),
+    "account-set": ("{address} is changed.", "已修改 {address}。"),
+    "password-set": (
+        "The password of {address} is changed; its web sessions are closed.",
+        "已修改 {address} 的密码，网页会话已全部退出。",
+    ),
+    "app-password-added": (
+        "Shown this once; type it into the device ({label}):",
+        "只显示这一次，请输入到设备（{label}）中：",
+    ),
+    "app-password-removed": ("Application password {id} is removed.", "已删除应用专用密码 {id}。"),
+    "alias-added": ("{address} leads to {count} addresses.", "{address} 转到 {count} 个地址。"),
+    "alias-removed": ("{address} is removed.", "已删除 {address}。"),
+    "list-added": (
+        "The list {address} is here; it has no members yet.",
+        "已添加列表 {address}，还没有成员。",
+    ),
+    "list-removed": ("The list {address} is removed.", "已删除列表 {address}。"),
+    "list-set": ("The list {address} is changed.", "已修改列表 {address}。"),
+    "members-added": ("{count} members were added or changed.", "添加或修改了 {count} 个成员。"),
+    "members-removed": ("{count} members were removed.", "删除了 {count} 个成员。"),
+    "more": ("There are more: --after {after}", "还有更多：--after {after}"),
+    "keys-added": (
+        "New keys sign from now on. Publish their records (`postroad domain dns {domain}`).",
+        "新密钥即刻用于签名。请发布其记录（`postroad domain dns {domain}`）。",
+    ),
+    "key-removed": ("The key {selector} is removed.", "已删除密钥 {selector}。"),
+    # headings
+    "address": ("ADDRESS", "地址"),
+    "name": ("NAME", "名称"),
+    "domain": ("DOMAIN", "域名"),
+    "alias of": ("ALIAS OF", "别名指向"),
+    "catch-all": ("CATCH-ALL", "兜底地址"),
+    "postmaster": ("POSTMASTER", "邮件管理员"),
+    "accounts": ("ACCOUNTS", "账号数"),
+    "created": ("CREATED", "创建时间"),
+    "quota": ("QUOTA", "配额"),
+    "disabled": ("DISABLED", "已停用"),
+    "mobile": ("MOBILE", "手机"),
+    "language": ("LANGUAGE", "语言"),
+    "targets": ("TARGETS", "目标"),
+    "posting": ("WHO MAY POST", "谁可发信"),
+    "members": ("MEMBERS", "成员数"),
+    "owner": ("OWNER", "所有者"),
+    "label": ("LABEL", "标签"),
+    "id": ("ID", "编号"),
+    "last used": ("LAST USED", "最近使用"),
+    "selector": ("SELECTOR", "选择器"),
+    "algorithm": ("ALGORITHM", "算法"),
+    "field": ("FIELD", "字段"),
+    "value": ("VALUE", "值"),
+}
