@@ -65,7 +65,7 @@ _REASONS: dict[str, tuple[str, str]] = {
     "5": ("对方服务器无法理解本次投递。", "The other server did not understand the delivery."),
     "6": ("邮件的格式或内容不被对方接受。", "The form or content of the mail is not accepted."),
     "7.1": ("对方服务器按其规定拒绝了这封邮件。", "The other server refused the mail by its policy."),
-    "7": ("对方服务器出于安全或反垃圾邮件的原因拒绝了这封邮件。", "The mail was refused for security or as spam."),
+    "7": ("对方服务器出于安全或反垃圾原因拒绝了这封邮件。", "The mail was refused for security or as spam."),
     "2": ("收件人的邮箱无法接收。", "The mailbox cannot receive mail."),
     "1": ("收件人地址有误。", "Something is wrong with the address."),
 }  # fmt: skip

@@ -15,10 +15,12 @@ from .headers import decode_words, raw_text
 MAX_PARAMETERS = 100  # pieces read of one field; a name of 255 characters in RFC 2231 takes under 20
 MAX_PARAMETER = 1_024  # characters kept of one value: file systems end at 255, boundaries at 70
 
-_PARAMETER = re.compile(r';\s*([^\s=;"]{1,80})\s*=\s*("(?:[^"\\]|\\.)*+"?|[^;]*+)', re.DOTALL)
+_PARAMETER = re.compile(r';\s*+([^\s=;"]{1,80})\s*+=\s*+("(?:[^"\\]|\\.)*+"?|[^;]*+)', re.DOTALL)
 _COMMENT = re.compile(r"\([^()]*\)")
 _UNQUOTE = re.compile(r"\\(.)", re.DOTALL)
-_SIMPLE = re.compile(r'\s*([\w/.+-]+)\s*(?:;\s*([A-Za-z-]+)="?([^\s"\\;()\'%?]+)"?;?)?\s*\Z', re.ASCII)
+_SIMPLE = re.compile(
+    r"\s*+([\w/.+-]++)\s*+(?:;\s*+([A-Za-z-]++)=\"?([^\s\"\\;()'%?]++)\"?;?)?+\s*+\Z", re.ASCII
+)
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`{|}~0-9A-Za-z]+")
 
 

@@ -28,7 +28,7 @@ _PREVIEW_HTML_BYTES = (
 
 _SIGNATURES = frozenset(("pgp-signature", "pkcs7-signature", "x-pkcs7-signature"))
 _HTML_SILENT = re.compile(
-    r"<(style|script|title|head)\b[^>]*>.*?(?:</\1\s*>|\Z)|<!--.*?(?:-->|\Z)", re.S | re.I
+    r"<(style|script|title|head)\b[^>]*+(?:>|\Z).*?(?:</\1[^>]*+>|\Z)|<!--.*?(?:-->|\Z)", re.S | re.I
 )
 _HTML_TAG = re.compile(r"<[^>]*(?:>|\Z)")
 _INVISIBLE = re.compile("[\u00ad\u034f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+")
