@@ -36,10 +36,9 @@ function changed() {
 }
 
 function content() {
-  const state = { to: field("to").value, cc: field("cc").value, bcc: field("bcc").value, subject: field("subject").value };
+  const state = { subject: field("subject").value };
   for (const [name, chips] of Object.entries(fields)) {
-    const typed = chips.input.value.trim();
-    if (typed) state[name] = [state[name], typed].filter(Boolean).join(", ");
+    state[name] = [chips.value.value, chips.input.value.trim()].filter(Boolean).join(", ");
   }
   state.is_rich = isRich() ? "1" : "";
   state.html = isRich() ? editor.getHTML() : "";
@@ -73,8 +72,9 @@ async function save() {
   isChanged = false;
   showState(say("saving"));
   try {
-    stored(await post(form.dataset.save, request()));
-    if (!isChanged) dropBackup();
+    const answer = await post(form.dataset.save, request());
+    stored(answer);
+    if (!isChanged && answer.is_whole) dropBackup();
     return true;
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
@@ -211,6 +211,7 @@ function upload(file, chip, bar) {
         const answer = readAnswer(sending.status, sending.responseText);
         chip.remove();
         stored(answer);
+        if (!isChanged && answer.is_whole) dropBackup();
       } catch (error) {
         bar.remove();
         isChanged = true;

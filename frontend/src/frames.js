@@ -12,6 +12,16 @@ function fit(frame) {
   };
   measure();
   new ResizeObserver(measure).observe(inside.body);
+  inside.addEventListener("click", (event) => {
+    const link = event.target.closest?.('a[href^="mailto:" i]');
+    if (!link) return;
+    event.preventDefault();
+    const [to, query] = link.getAttribute("href").slice(7).split("?");
+    const asked = new URLSearchParams(query);
+    const fields = new URLSearchParams({ to: decodeURIComponent(to) });
+    for (const name of ["cc", "subject", "body"]) if (asked.get(name)) fields.set(name, asked.get(name));
+    location.href = `/mail/compose?${fields}`;
+  });
   inside.addEventListener("keydown", (event) => {
     document.dispatchEvent(new KeyboardEvent("keydown", { key: event.key, ctrlKey: event.ctrlKey, metaKey: event.metaKey, altKey: event.altKey, bubbles: true }));
   });

@@ -90,7 +90,7 @@ document.addEventListener("submit", async (event) => {
     const answer = await post(form.dataset.post, Object.fromEntries(new FormData(form)));
     form.closest("dialog").close();
     toast(answer.toast);
-    if (answer.next && answer.leave?.some((folder) => location.pathname.includes(folder))) location.href = answer.next;
+    if (answer.next && answer.leave?.includes(location.pathname.split("/")[3])) location.href = answer.next;
     else document.dispatchEvent(new CustomEvent("mail:changed"));
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
