@@ -44,9 +44,9 @@ class Language:
         text = str(self.translations.gettext(message))
         return text % values if values else text
 
-    def say_count(self, one: str, many: str, count: int) -> str:
+    def say_count(self, one: str, many: str, count: int, **values: object) -> str:
         """Translate a sentence with a number; `%(num)s` is the number."""
-        return str(self.translations.ngettext(one, many, count)) % {"num": self.number(count)}
+        return str(self.translations.ngettext(one, many, count)) % {"num": self.number(count), **values}
 
     def number(self, value: int) -> str:
         """Write a whole number with the language's grouping."""

@@ -155,8 +155,7 @@ class HtmlBody:
     """A body shown in the sandboxed frame at `url`."""
 
     url: str
-    remote_images: int  # left out, not counting those shown
-    shows_images: bool
+    has_remote: bool  # pictures from elsewhere, left out until asked for
     show_images_url: str
 
 

@@ -13,6 +13,11 @@ def N_(message: str) -> str:
     return message
 
 
+def NN_(one: str, many: str) -> tuple[str, str]:
+    """Mark a message with a number for translation where it is only named."""
+    return one, many
+
+
 FOLDER_NAMES = {
     "inbox": N_("Inbox"),
     "sent": N_("Sent"),

@@ -1,0 +1,142 @@
+"""The webmail as one ASGI application. Everything it needs comes through `Services`; it reads no settings
+file, no clock and no environment of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from postroad.config import Web
+from postroad.directory.accounts import Accounts
+from postroad.directory.sessions import Sessions
+from postroad.directory.sign_in import SignIn
+from postroad.mailstore.append import Append
+from postroad.mailstore.entries import Entries
+from postroad.mailstore.folders import Folders
+from postroad.mailstore.messages import Messages
+from postroad.mailstore.quota import Quota
+from postroad.mailstore.search import Search
+from postroad.transport.sending import Submission
+from postroad.web.actions import Actions
+from postroad.web.assets import STATIC, Assets
+from postroad.web.composing import Composing, People
+from postroad.web.door import Door
+from postroad.web.drafts import Drafts
+from postroad.web.errors import ErrorPages
+from postroad.web.languages import Languages
+from postroad.web.listing import Listing
+from postroad.web.live import ChangeFeed, Live
+from postroad.web.pages import Pages
+from postroad.web.parts import Parts
+from postroad.web.reading import ReadingPages
+from postroad.web.security import SecurityHeaders
+from postroad.web.signing_in import SigningIn
+from postroad.web.surroundings import Surroundings
+
+KEPT = "public, max-age=31536000, immutable"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the pages call."""
+
+    accounts: Accounts
+    sign_in: SignIn
+    sessions: Sessions
+    folders: Folders
+    entries: Entries
+    messages: Messages
+    append: Append
+    quota: Quota
+    search: Search
+    changes: ChangeFeed
+    people: People
+    submission: Submission
+
+
+class WebApplication:
+    """The ASGI callable. Call `stop` when the process begins to drain: it ends the live streams."""
+
+    def __init__(self, app: ASGIApp, live: Live) -> None:
+        self._app = app
+        self._live = live
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        await self._app(scope, receive, send)
+
+    def stop(self) -> None:
+        """End the live streams, which would never end by themselves."""
+        self._live.stop()
+
+
+def create_app(
+    services: Services,
+    settings: Web,
+    clock: Callable[[], datetime],
+    *,
+    monotonic: Callable[[], float] = time.monotonic,
+    routes: tuple[BaseRoute, ...] = (),
+) -> WebApplication:
+    """Build the webmail. `routes` are served beside it: health, metrics, what else is on the port."""
+    pages = Pages(Assets.load())
+    door = Door(services.sessions, Languages(), pages, clock, settings.trusted_proxies)
+    surroundings = Surroundings(services.folders, services.quota)
+    listing = Listing(door, surroundings, services.entries, services.search)
+    parts = Parts(services.messages)
+    live = Live(door, services.changes, services.sessions, monotonic)
+    drafts = Drafts(services.folders, services.entries, services.messages, services.append, clock)
+    all_routes: list[BaseRoute] = [
+        *routes,
+        Route("/", _to_mail, methods=["GET"]),
+        Mount("/mail/static", _Static(directory=STATIC)),
+        *SigningIn(
+            door, services.accounts, services.sign_in, services.sessions, settings.session_seconds, clock
+        ).routes(),
+        *live.routes(),
+        *Composing(
+            door,
+            surroundings,
+            drafts,
+            services.entries,
+            services.messages,
+            services.people,
+            services.submission,
+            settings.max_upload_bytes,
+            clock,
+        ).routes(),
+        *Actions(door, surroundings, services.folders, services.entries).routes(),
+        *ReadingPages(door, surroundings, listing, services.entries, services.messages, parts).routes(),
+        *listing.routes(),
+    ]
+    app = Starlette(
+        routes=all_routes,
+        middleware=[Middleware(SecurityHeaders)],
+        exception_handlers=ErrorPages(door).handlers(),
+    )
+    return WebApplication(app, live)
+
+
+async def _to_mail(request: Request) -> Response:
+    return RedirectResponse("/mail", 303)
+
+
+class _Static(StaticFiles):
+    """Files of the pages: their names hold a hash of their content, so browsers keep them."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """Serve one file."""
+        response = await super().get_response(path, scope)
+        response.headers["cache-control"] = KEPT
+        return response

@@ -1,0 +1,158 @@
+"""The webmail over real services and a real database, served in the test's own loop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import uvicorn
+
+from postroad.config import Settings, SignInLimits, Web
+from postroad.db.notify import Announcer, Listener
+from postroad.db.pool import Database
+from postroad.directory.accounts import Accounts
+from postroad.directory.passwords import PasswordHashing
+from postroad.directory.resolver import Resolver
+from postroad.directory.sessions import Sessions
+from postroad.directory.sign_in import SignIn
+from postroad.events.outbox import Outbox
+from postroad.mailstore.append import Append
+from postroad.mailstore.blobs import Blobs
+from postroad.mailstore.changes import Changes
+from postroad.mailstore.correspondents import Correspondents
+from postroad.mailstore.delivery import Delivery
+from postroad.mailstore.entries import Entries
+from postroad.mailstore.folders import Folders, Role, ensure_defaults_in
+from postroad.mailstore.indexer import Indexer
+from postroad.mailstore.messages import Messages
+from postroad.mailstore.quota import Quota
+from postroad.mailstore.search import Search
+from postroad.message.address import Address
+from postroad.message.summary import summarise
+from postroad.transport.service import Neighbours, Transport
+from postroad.transport.signing import StoredKey
+from postroad.web.app import Services, WebApplication, create_app
+
+PASSWORD = "correct horse 42"
+
+
+class NoKeys:
+    """A directory without signing keys: what is sent here is read here."""
+
+    async def signing_keys(self, names: Sequence[str]) -> Mapping[str, Sequence[StoredKey]]:
+        """None for any domain."""
+        return {}
+
+
+@dataclass
+class House:
+    """Everything the pages stand on."""
+
+    database: Database
+    accounts: Accounts
+    folders: Folders
+    entries: Entries
+    messages: Messages
+    append: Append
+    app: WebApplication
+    clock: Callable[[], datetime]
+    url: str = ""
+
+    async def account(self, address: str = "lin@demo.example", name: str = "林晓", **more: object) -> int:
+        """A new account with the password `PASSWORD`."""
+        domain = address.rpartition("@")[2]
+        await self.database.execute("INSERT INTO domain (name) VALUES ($1) ON CONFLICT DO NOTHING", domain)
+        account = await self.accounts.add(Address.parse(address), PASSWORD, display_name=name, **more)  # type: ignore[arg-type]
+        return account.id
+
+    async def deliver(self, account_id: int, content: bytes, role: Role = Role.INBOX) -> int:
+        """Deliver a mail as transport does; returns its UID."""
+        mail = await self.messages.prepare(content, summarise(content), b"Return-Path: <x@y.example>\r\n", 28)
+        async with self.database.transaction() as connection:
+            await self.messages.store_in(connection, [mail])
+            done = await self.entries.deliver_in(
+                connection, [Delivery.of(mail, account_id, self.clock(), role)]
+            )
+        self.entries.announce(done)
+        assert done[0] is not None
+        return done[0].uid
+
+    async def folder(self, account_id: int, role: Role = Role.INBOX) -> int:
+        """The id of a folder by its role."""
+        return (await self.folders.get_by_role(account_id, role)).id
+
+
+@asynccontextmanager
+async def open_house(
+    database: Database, directory: Path, settings: Web | None = None
+) -> AsyncIterator[House]:
+    """Build the services and the application."""
+
+    def clock() -> datetime:
+        return datetime.now(UTC)
+
+    web = settings or Web()
+    async with AsyncExitStack() as stack:
+        announcer = await stack.enter_async_context(Announcer(database))
+        listener = await stack.enter_async_context(Listener(database.dsn))
+        changes = await stack.enter_async_context(Changes(database, announcer, listener))
+        hashing = PasswordHashing()
+        stack.callback(hashing.close)
+        outbox = Outbox()
+        blobs = Blobs(str(directory / "blobs"))
+        messages = Messages(database, blobs)
+        folders, entries = Folders(database, changes), Entries(database, changes)
+        append = Append(database, messages, changes, clock)
+        accounts = Accounts(database, outbox, hashing, ensure_defaults_in)
+        quota, whole = Quota(database, clock), Settings(hostname="mx.demo.example")
+        resolver = Resolver(database, whole.hostname, listener)
+        near = Neighbours(database, resolver, NoKeys(), messages, quota, outbox, changes, announcer)
+        transport = await stack.enter_async_context(Transport(whole, near, clock, delivers=False))
+        indexing = asyncio.create_task(Indexer(database, blobs).run())
+        stack.callback(indexing.cancel)
+        services = Services(
+            accounts,
+            SignIn(database, hashing, SignInLimits(account_failures=5, client_failures=100), clock, listener),
+            Sessions(database, timedelta(seconds=web.session_seconds), clock),
+            folders,
+            entries,
+            messages,
+            append,
+            quota,
+            Search(database, messages),
+            changes,
+            Correspondents(database),
+            transport.submission,
+        )
+        app = create_app(services, web, clock)
+        house = House(database, accounts, folders, entries, messages, append, app, clock)
+        yield house
+        app.stop()
+
+
+@asynccontextmanager
+async def served(house: House) -> AsyncIterator[str]:
+    """Serve the application on a free port of the loopback; yields its address."""
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(
+            uvicorn.Config(
+                house.app, log_level="error", lifespan="off", proxy_headers=False, timeout_graceful_shutdown=2
+            )
+        )
+        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        task = asyncio.create_task(server.serve(sockets=[door]))
+        while not server.started:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        house.url = f"http://127.0.0.1:{door.getsockname()[1]}"
+        try:
+            yield house.url
+        finally:
+            house.app.stop()
+            server.should_exit = True
+            await task
