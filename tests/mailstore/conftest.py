@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +18,7 @@ from postroad.mailstore.entries import Entries
 from postroad.mailstore.folders import Folders, Role
 from postroad.mailstore.messages import Messages
 from postroad.mailstore.quota import Quota
+from postroad.mailstore.verify import verify
 from postroad.message.summary import summarise
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -66,6 +67,7 @@ class Store:
     blob_directory: Path
     clock: Clock = field(default_factory=Clock)
     changes: RecordedChanges = field(default_factory=RecordedChanges)
+    is_damaged: bool = False  # by the test, on purpose
 
     def __post_init__(self) -> None:
         self.messages = Messages(self.database, self.blobs, inline_bytes=10_000)
@@ -120,7 +122,10 @@ class Store:
 
 
 @pytest.fixture
-async def store(database: Database, tmp_path: Path) -> Store:
-    """A store with nobody in it."""
+async def store(database: Database, tmp_path: Path) -> AsyncIterator[Store]:
+    """A store with nobody in it; whatever a test did to it, it is consistent afterwards."""
     directory = tmp_path / "blobs"
-    return Store(database, Blobs(str(directory)), directory)
+    store = Store(database, Blobs(str(directory)), directory)
+    yield store
+    if not store.is_damaged:
+        assert [problem async for problem in verify(database, store.blobs)] == []

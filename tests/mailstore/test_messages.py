@@ -61,6 +61,7 @@ async def test_missing_mails_are_told(store: Store) -> None:
     account = await store.account()
     await store.deliver([account], mail(text="x" * 20_000))
     entry = await store.entries.get(account, await store.inbox(account), 1)
+    store.is_damaged = True
     await store.blobs.delete([await store.database.fetchval("SELECT blob FROM content")])
     with pytest.raises(BlobMissing):
         await store.messages.content(entry.message_id)

@@ -160,6 +160,7 @@ async def test_large_mails_are_indexed_from_their_blob(store: Store) -> None:
 
 
 async def test_broken_mails_do_not_stand_in_the_way(store: Store) -> None:
+    store.is_damaged = True
     account = await store.account()
     await store.deliver([account], mail("first broken"))
     await store.deliver([account], mail("lost blob", "x" * 20_000))

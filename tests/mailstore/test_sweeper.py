@@ -86,12 +86,14 @@ async def test_half_written_blobs_are_orphans(store: Store) -> None:
 async def test_a_mail_that_somebody_holds_is_left(store: Store) -> None:
     account = await store.account()
     await store.deliver([account])
-    (row,) = await store.database.fetch("SELECT id, size_bytes FROM message")
+    (row,) = await store.database.fetch("SELECT id, size_bytes + 20 AS size_bytes, thread FROM message")
     await remove_all(store, account)
     async with store.database.transaction() as connection:
         assert await store.messages.hold_in(connection, [row["id"], 77]) == {row["id"]}
         assert (await sweeper(store).sweep()).messages == 0
-        await store.entries.deliver_in(connection, [Delivery(account, row["id"], row["size_bytes"], START)])
+        await store.entries.deliver_in(
+            connection, [Delivery(account, row["id"], row["size_bytes"], START, thread=row["thread"])]
+        )
     assert (await sweeper(store).sweep()).messages == 0
     assert len(await store.entries.page(account, await store.inbox(account))) == 1
 
