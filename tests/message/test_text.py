@@ -147,6 +147,17 @@ def test_several_text_parts_are_read_one_after_another() -> None:
     assert readable_text(attached, scan(attached), 100) == "one"
 
 
+def test_plain_and_html_beside_each_other_are_both_shown() -> None:
+    content = multipart("mixed", part(b"<b>one</b>", "Content-Type: text/html"), part(b"a < b"))
+    assert (
+        html_body(content, scan(content)) == '<b>one</b><hr><div style="white-space:pre-wrap">a &lt; b</div>'
+    )
+    assert text_body(content, scan(content)) == "one\na < b"
+    plain = multipart("mixed", part(b"one"), part(b"two"))
+    assert html_body(plain, scan(plain)) is None
+    assert text_body(plain, scan(plain)) == "one\ntwo"
+
+
 def test_enclosed_mails_are_read_and_the_limit_holds() -> None:
     content = MAILS["enclosed-multipart"]
     text = readable_text(content, scan(content), 1000)

@@ -27,8 +27,9 @@ MAX_VALUE = 64 * 1024  # bytes read of one field's value: 1,000 addresses; longe
 MAX_ADDRESSES = 2_000  # read of one list; Gmail sends one mail to at most 2,000 recipients
 MAX_MESSAGE_IDS = 100  # read of References; RFC 5537 3.4.4 lets followups drop older ones
 
-# RFC 5322 2.2 and 3.6.8, with the blanks before the colon of 4.5. Continuation lines begin with a blank.
-_FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)", re.MULTILINE)
+# One field: group 1 its name, group 2 its raw value. RFC 5322 2.2 and 3.6.8, with the blanks before the colon
+# of 4.5. Continuation lines begin with a blank.
+FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)", re.MULTILINE)
 _LINE_BREAK = re.compile(rb"\r?\n|\r")
 _ENCODED_WORD = re.compile(r"=\?([^?\s*]{1,64})(?:\*[^?\s]{0,64})?\?([bBqQ])\?([^?]*)\?=")
 _QUOTED_HEX = re.compile(rb"=([0-9A-Fa-f]{2})")
@@ -81,7 +82,7 @@ def header_fields(content: bytes, start: int, end: int) -> list[HeaderField]:
 
 def field_matches(block: bytes) -> Iterator[re.Match[bytes]]:
     """Yield a match for each field of a header block: group 1 the name, group 2 the raw value."""
-    return islice(_FIELD.finditer(block), MAX_HEADER_FIELDS)
+    return islice(FIELD.finditer(block), MAX_HEADER_FIELDS)
 
 
 def first(fields: list[HeaderField], name: str) -> bytes | None:

@@ -19,10 +19,9 @@ from .parameters import is_token, parse_parametrised
 MAX_PARTS = 1_000  # of one mail; mails of people have under 100 (Dovecot: 10,000 with a depth of 100)
 MAX_DEPTH = 50  # multiparts and enclosed mails inside each other; Postfix mime_nesting_limit 100, Exchange 30
 MAX_BOUNDARY = 256  # bytes; RFC 2046 5.1.1 says 70, some mailers write more
-MAX_SEARCHED = 16  # times its own length a mail is searched for boundaries: real ones nest three deep
-_SEARCHED_ANYWAY = (
-    32 * 1024 * 1024
-)  # bytes any mail may take to search, so that small deep ones are read whole
+MAX_SEARCHED = 8  # times its own length a mail is searched for boundaries: real ones nest three deep
+# What any mail may take to search, so that small deep ones are read whole.
+_SEARCHED_ANYWAY = 32 * 1024 * 1024
 _FALSE_FIND = (
     1_000  # bytes a find that is no delimiter counts as: it takes about as long as searching so many
 )
@@ -143,26 +142,19 @@ class _Scanner:
                 content_type, subtype, parameters = "text", "plain", {}
         elif content_type == "message" and subtype in ("rfc822", "global"):
             envelope, message = self.enclosed(body_start, end, depth, encoding)
-        if len(fields) <= 2 and not (fields.keys() - _COMMON):
-            return Part(
-                header_start=start,
-                body_start=body_start,
-                body_end=end,
-                line_count=0 if children else content.count(b"\n", body_start, end),
-                content_type=content_type,
-                subtype=subtype,
-                parameters=parameters,
-                encoding=encoding,
-                children=children,
-                envelope=envelope,
-                message=message,
-            )
-        disposition = None
+        disposition = content_id = description = location = md5 = None
         disposition_parameters: dict[str, str] = {}
-        value = fields.get(b"content-disposition")
-        if value is not None:
-            disposition, disposition_parameters = parse_parametrised(value)
-            disposition = disposition if is_token(disposition) else "attachment"
+        language: list[str] = []
+        if fields.keys() - _COMMON:
+            value = fields.get(b"content-disposition")
+            if value is not None:
+                disposition, disposition_parameters = parse_parametrised(value)
+                disposition = disposition if is_token(disposition) else "attachment"
+            content_id = _text(fields.get(b"content-id"), "<> ")
+            description = _description(fields.get(b"content-description"))
+            language = _languages(fields.get(b"content-language"))
+            location = _text(fields.get(b"content-location"), "")
+            md5 = _text(fields.get(b"content-md5"), "")
         return Part(
             header_start=start,
             body_start=body_start,
@@ -174,11 +166,11 @@ class _Scanner:
             encoding=encoding,
             disposition=disposition,
             disposition_parameters=disposition_parameters,
-            content_id=_text(fields.get(b"content-id"), "<> "),
-            description=_description(fields.get(b"content-description")),
-            language=_languages(fields.get(b"content-language")),
-            location=_text(fields.get(b"content-location"), ""),
-            md5=_text(fields.get(b"content-md5"), ""),
+            content_id=content_id,
+            description=description,
+            language=language,
+            location=location,
+            md5=md5,
             children=children,
             envelope=envelope,
             message=message,

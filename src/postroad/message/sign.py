@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 
 from .address import canonical_domain
-from .headers import MAX_HEADER_BYTES
+from .headers import FIELD
 from .scan import header_end
 
 Algorithm = Literal["rsa-2048", "ed25519"]
@@ -64,7 +64,6 @@ OVERSIGNED = frozenset(
     )
 )
 
-_FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)", re.MULTILINE)
 _BLANKS = re.compile(rb"[ \t]+")
 _BARE_LINE_END = re.compile(rb"\r\n|\r|\n")
 _SELECTOR = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*\Z")
@@ -175,7 +174,7 @@ def canonical_field(name: bytes, value: bytes) -> bytes:
 def _fields(header: bytes) -> dict[str, list[bytes]]:
     """Return the canonical fields by name, in the order they stand."""
     fields: dict[str, list[bytes]] = {}
-    for match in _FIELD.finditer(header[: MAX_HEADER_BYTES * 2]):
+    for match in FIELD.finditer(header):
         name = match[1].decode("ascii").lower()
         if name in _WANTED:
             fields.setdefault(name, []).append(canonical_field(match[1], match[2]))

@@ -6,6 +6,7 @@ RFC 2046 5.1.4 rules the choice inside multipart/alternative. Bounded by the cal
 from __future__ import annotations
 
 import re
+from html import escape
 
 from .charsets import decode
 from .html_text import html_to_text
@@ -28,20 +29,33 @@ def part_text(content: bytes, part: Part, limit: int | None = None) -> str:
 
 
 def text_body(content: bytes, root: Part) -> str | None:
-    """Return the plain text people are meant to read first, or None where the mail has none."""
-    return _body(content, root, "plain")
+    """Return the plain text people are meant to read first, or None where the mail has none.
+
+    Where HTML stands between plain parts (Apple Mail does that), it is there as text.
+    """
+    leaves = body_leaves(root, preferred="plain")
+    if not any(leaf.subtype == "plain" for leaf in leaves):
+        return None
+    return "\n".join(
+        html_to_text(part_text(content, leaf)) if leaf.subtype == "html" else part_text(content, leaf)
+        for leaf in leaves
+    )
 
 
 def html_body(content: bytes, root: Part) -> str | None:
-    """Return the HTML people are meant to read first, unsanitised, or None where the mail has none."""
-    return _body(content, root, "html")
+    """Return the HTML people are meant to read first, unsanitised, or None where the mail has none.
 
-
-def _body(content: bytes, root: Part, subtype: str) -> str | None:
-    leaves = [part for part in body_leaves(root, preferred=subtype) if part.subtype == subtype]
-    if not leaves:
+    Plain parts beside it (a mailing list's footer) are in it, escaped.
+    """
+    leaves = body_leaves(root, preferred="html")
+    if not any(leaf.subtype == "html" for leaf in leaves):
         return None
-    return ("\n" if subtype == "plain" else "<hr>").join(part_text(content, part) for part in leaves)
+    return "<hr>".join(
+        part_text(content, leaf)
+        if leaf.subtype == "html"
+        else f'<div style="white-space:pre-wrap">{escape(part_text(content, leaf))}</div>'
+        for leaf in leaves
+    )
 
 
 def body_leaves(root: Part, *, preferred: str) -> list[Part]:
