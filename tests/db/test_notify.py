@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-from postroad.db.alone import alone
 from postroad.db.notify import Announcer, Listener
 from postroad.db.pool import Database
 
@@ -79,14 +78,3 @@ async def test_announcing_to_a_database_that_is_away_troubles_nobody() -> None:
     async with Announcer(Nowhere()) as announcer:
         for number in range(30_000):
             announcer.announce("folder", str(number))
-
-
-async def test_a_job_runs_alone(database: Database) -> None:
-    async with (
-        alone(database, "sweep") as first,
-        alone(database, "sweep") as second,
-        alone(database, "other") as third,
-    ):
-        assert (first, second, third) == (True, False, True)
-    async with alone(database, "sweep") as again:
-        assert again

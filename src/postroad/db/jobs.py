@@ -1,12 +1,27 @@
-"""Periodic jobs of which one process at a time may run one, whichever comes first (advisory locks)."""
+"""Periodic jobs that all processes together run once a period: who comes first takes the turn."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 
 from postroad.db.pool import Database, DatabaseUnavailable
+
+_TAKE_TURN = """
+INSERT INTO job_run (job, started_at) VALUES ($1, now())
+ON CONFLICT (job) DO UPDATE SET started_at = now() WHERE job_run.started_at <= now() - $2::interval
+RETURNING true
+"""
+
+
+async def take_turn(database: Database, job: str, every: timedelta) -> bool:
+    """True when `job` was last begun at least `every` ago, by anybody; then it counts as begun by us now.
+
+    The time is the database's, so that servers whose clocks differ agree. Raises `DatabaseUnavailable`.
+    """
+    return bool(await database.fetchval(_TAKE_TURN, job, every))
 
 
 @asynccontextmanager
