@@ -1,0 +1,146 @@
+"""What a worker counts, and what a scrape answers: the sum over all workers, whichever of them it hits.
+
+Workers keep their counters in files that they share (prometheus_client's multi-process mode), one set a
+worker number; a worker that is started again goes on counting where the last one ended.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from postroad.db.pool import Database, DatabaseUnavailable, PoolUse
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+REMEMBERED_SECONDS = 5.0  # what a scrape asks the database is asked at most so often
+
+log = structlog.get_logger("postroad.server.metrics")
+
+
+def share_counters(directory: Path, number: int) -> None:
+    """Keep the metrics made from now on in `directory`, under the worker's number. Call before making any."""
+    # What the last worker of this number had open or in use went with it; what it counted did not.
+    for stale in directory.glob(f"gauge_*_{number}.db"):
+        stale.unlink(missing_ok=True)
+    values.ValueClass = values.MultiProcessValue(process_identifier=lambda: number)  # type: ignore[no-untyped-call]
+
+
+class WorkerMetrics:
+    """The worker's own state and its web requests; other rooms count into the same `registry`."""
+
+    def __init__(self, number: int) -> None:
+        self.registry = CollectorRegistry()
+        worker = str(number)
+        self._memory = Gauge(
+            "postroad_worker_memory_bytes",
+            "Resident memory of a worker",
+            ("worker",),
+            registry=self.registry,
+            multiprocess_mode="mostrecent",
+        ).labels(worker)
+        pool = Gauge(
+            "postroad_database_connections",
+            "Connections of a worker's pool",
+            ("worker", "state"),
+            registry=self.registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._open, self._idle, self._limit = (
+            pool.labels(worker, state) for state in ("open", "idle", "limit")
+        )
+        started = Gauge(
+            "postroad_worker_started_seconds",
+            "When a worker started, in seconds since 1970",
+            ("worker",),
+            registry=self.registry,
+            multiprocess_mode="mostrecent",
+        )
+        started.labels(worker).set_to_current_time()
+        self._requests = Counter(
+            "postroad_http_requests",
+            "Answered web requests, by method and class of status",
+            ("method", "status"),
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "postroad_http_request_seconds",
+            "How long web requests took",
+            registry=self.registry,
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+        )
+
+    def note_state(self, use: PoolUse) -> None:
+        """Write down memory and pool; called every few seconds."""
+        self._memory.set(resident_bytes())
+        self._open.set(use.open)
+        self._idle.set(use.idle)
+        self._limit.set(use.limit)
+
+    def answered(self, method: str, status: int, seconds: float) -> None:
+        """Count a web request."""
+        known = method if method in ("GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS") else "other"
+        self._requests.labels(known, f"{status // 100}xx").inc()
+        self._seconds.observe(seconds)
+
+
+def resident_bytes() -> int:
+    """This process's resident memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+Gauges = Callable[[], Awaitable[Mapping[str, float]]]
+
+
+class Scrape:
+    """Answers `/metrics`."""
+
+    def __init__(self, directory: Path, database: Database, gauges: Iterable[Gauges] = ()) -> None:
+        """`directory` holds all workers' counters. Each of `gauges` asks the database for figures by name."""
+        self._directory = directory
+        self._database = database
+        self._gauges = tuple(gauges)
+        self._remembered: tuple[float, list[Metric]] = (float("-inf"), [])
+
+    async def text(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        asked_at, metrics = self._remembered
+        if time.monotonic() - asked_at > REMEMBERED_SECONDS:
+            metrics = await self._ask()
+            self._remembered = (time.monotonic(), metrics)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, path=str(self._directory))  # type: ignore[no-untyped-call]
+        registry.register(_Fixed(metrics))
+        return generate_latest(registry)
+
+    async def _ask(self) -> list[Metric]:
+        up = GaugeMetricFamily("postroad_database_up", "Whether PostgreSQL answers")
+        found: dict[str, float] = {}
+        try:
+            await self._database.fetchval("SELECT 1")
+            for gauges in self._gauges:
+                found.update(await gauges())
+            up.add_metric([], 1)
+        except DatabaseUnavailable:
+            up.add_metric([], 0)
+        metrics: list[Metric] = [up]
+        for name, value in found.items():
+            metric = GaugeMetricFamily(name, name.removeprefix("postroad_").replace("_", " "))
+            metric.add_metric([], value)
+            metrics.append(metric)
+        return metrics
+
+
+class _Fixed:
+    """A collector of metrics that are known already."""
+
+    def __init__(self, metrics: list[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics

@@ -1,0 +1,137 @@
+"""The services of one process, built and joined: what stands on what, in the order of the floors."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from postroad.config import Settings
+from postroad.db.notify import Announcer, Listener
+from postroad.db.pool import Database
+from postroad.directory.accounts import Accounts
+from postroad.directory.attempts import Attempts
+from postroad.directory.domains import Domains
+from postroad.directory.passwords import PasswordHashing
+from postroad.directory.resolver import Resolver
+from postroad.directory.sessions import Sessions
+from postroad.directory.sign_in import SignIn
+from postroad.events.outbox import Outbox
+from postroad.events.reader import Retention
+from postroad.mailstore.append import Append
+from postroad.mailstore.blobs import Blobs
+from postroad.mailstore.changes import Changes
+from postroad.mailstore.correspondents import Correspondents
+from postroad.mailstore.entries import Entries
+from postroad.mailstore.folders import Folders, ensure_defaults_in
+from postroad.mailstore.indexer import Indexer
+from postroad.mailstore.messages import Messages
+from postroad.mailstore.quota import Quota
+from postroad.mailstore.search import Search
+from postroad.mailstore.sweeper import Sweeper
+from postroad.server.jobs import Job
+from postroad.transport.service import Neighbours, Transport
+
+# Of a worker. Sessions, deliveries and pages hold one for a few milliseconds: ten carry thousands of
+# statements a second, and a dozen workers stay below the embedded cluster's 200.
+POOL_CONNECTIONS = 10
+
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What doors are opened on. `indexer.run` and `jobs` go on beside the work."""
+
+    clock: Clock
+    database: Database
+    accounts: Accounts
+    domains: Domains
+    resolver: Resolver
+    sign_in: SignIn
+    sessions: Sessions
+    folders: Folders
+    entries: Entries
+    messages: Messages
+    append: Append
+    quota: Quota
+    correspondents: Correspondents
+    search: Search
+    changes: Changes
+    transport: Transport
+    indexer: Indexer
+    jobs: Sequence[Job]
+
+
+@asynccontextmanager
+async def open_parts(settings: Settings, dsn: str, clock: Clock) -> AsyncIterator[Parts]:
+    """Build everything on the database `dsn`; drained and closed, top floor first, when the body ends.
+
+    An unreachable database is no error: services say so call by call until it is back.
+    """
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        database = await enter(Database(dsn, max_size=POOL_CONNECTIONS))
+        announcer = await enter(Announcer(database))
+        listener = await enter(Listener(dsn))
+        outbox = Outbox()
+
+        hashing = PasswordHashing()
+        stack.callback(hashing.close)
+        accounts = Accounts(database, outbox, hashing, ensure_defaults_in)
+        domains = Domains(database, accounts, clock)
+        resolver = Resolver(database, settings.hostname, listener)
+        sign_in = SignIn(database, hashing, settings.sign_in, clock, listener)
+        sessions = Sessions(database, timedelta(seconds=settings.web.session_seconds), clock)
+
+        changes = await enter(Changes(database, announcer, listener))
+        blobs = Blobs(settings.blob_location)
+        messages = Messages(database, blobs, settings.storage.inline_bytes)
+        quota = Quota(database, clock)
+
+        transport = await enter(
+            Transport(
+                settings,
+                Neighbours(
+                    database=database,
+                    resolver=resolver,
+                    keys=domains,
+                    messages=messages,
+                    quota=quota,
+                    outbox=outbox,
+                    changes=changes,
+                    announcer=announcer,
+                    listener=listener,
+                ),
+                clock,
+            )
+        )
+        sweeper = Sweeper(database, blobs, clock)
+        attempts = Attempts(database, settings.sign_in, clock)
+        yield Parts(
+            clock=clock,
+            database=database,
+            accounts=accounts,
+            domains=domains,
+            resolver=resolver,
+            sign_in=sign_in,
+            sessions=sessions,
+            folders=Folders(database, changes),
+            entries=Entries(database, changes),
+            messages=messages,
+            append=Append(database, messages, changes, clock),
+            quota=quota,
+            correspondents=Correspondents(database),
+            search=Search(database, messages),
+            changes=changes,
+            transport=transport,
+            indexer=Indexer(database, blobs, is_busy=lambda: transport.group.waiting > 0),
+            jobs=(
+                Job("sign-in failures", timedelta(minutes=5), attempts.sweep),
+                Job("sessions", timedelta(hours=1), sessions.sweep),
+                Job("released mail", timedelta(minutes=1), sweeper.sweep),
+                Job("orphaned blobs", timedelta(hours=6), sweeper.sweep_blobs),
+                Job("events", timedelta(hours=1), Retention(database, clock).sweep),
+            ),
+        )

@@ -1,0 +1,286 @@
+"""The supervisor: holds the ports, keeps PostgreSQL and N identical workers alive, and ends them in order.
+
+It does no mail itself and holds no state, so it can be killed at any moment: workers end with it, and the
+next one finds everything in the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from postroad.config import Settings
+from postroad.db.binaries import ClusterFailed
+from postroad.db.cluster import Cluster
+from postroad.db.migrate import MigrationFailed, SchemaChanged, SchemaTooNew, migrate
+from postroad.db.pool import DatabaseUnavailable
+from postroad.listeners.sockets import BadListenAddress
+from postroad.server import logs
+from postroad.server.certificate import CertificateFiles, certificate_files
+from postroad.server.doors import Doors, PortTaken
+from postroad.server.spec import READY, WorkerSpec
+
+FIRST_DELAY = 0.2  # seconds before a worker that died is started again; doubled each time
+LAST_DELAY = 10.0
+STEADY_SECONDS = 30.0  # a worker that lived so long was well: its next death starts with the first delay
+WATCH_SECONDS = 0.25  # how often PostgreSQL's postmaster is looked at
+CERTIFICATE_SECONDS = 6 * 3600.0  # how often the self-signed certificate's end is looked at
+KILL_AFTER_SECONDS = 3.0  # on top of `drain_seconds`
+
+log = structlog.get_logger("postroad.server.supervisor")
+
+
+class AlreadyRunning(Exception):
+    """Another server runs on this data directory."""
+
+
+def serve(settings: Settings) -> int:
+    """Run the server until it is told to stop (SIGTERM, SIGINT); gives the exit code.
+
+    SIGHUP reads the certificate again. What keeps the server from starting is logged as one event that says
+    what to do.
+    """
+    logs.configure(settings.log, process="supervisor")
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        with _only_one(settings.data_dir) as state:
+            return asyncio.run(Supervisor(settings, state).run())
+    except (
+        AlreadyRunning,
+        BadListenAddress,
+        PortTaken,
+        ClusterFailed,
+        SchemaTooNew,
+        SchemaChanged,
+        MigrationFailed,
+        OSError,
+    ) as error:
+        log.error("server_cannot_start", reason=str(error), kind=type(error).__name__)
+        return 1
+
+
+@contextmanager
+def _only_one(data_dir: Path) -> Iterator[Path]:
+    """Hold the data directory for one server; yields the file where it says who and where it is."""
+    with (data_dir / "server.lock").open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunning(f"another server runs on {data_dir}; stop it first") from None
+        state = data_dir / "server.json"
+        try:
+            yield state
+        finally:
+            state.unlink(missing_ok=True)
+
+
+class Supervisor:
+    """One running server."""
+
+    def __init__(self, settings: Settings, state_file: Path) -> None:
+        """`state_file` gets the process id and the real addresses, for commands and tests."""
+        self._settings = settings
+        self._state_file = state_file
+        self._cluster = Cluster(settings.data_dir) if settings.database == "embedded" else None
+        self._stop = asyncio.Event()
+        self._ready: set[int] = set()
+        self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._began = time.monotonic()
+
+    async def run(self) -> int:
+        """Start everything, wait for the order to stop, end everything; gives the exit code."""
+        loop = asyncio.get_running_loop()
+        for order in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(order, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        doors = Doors(self._settings.listen)
+        try:
+            files = certificate_files(self._settings, datetime.now(UTC))
+            dsn = await self._start_database()
+            if not self._stop.is_set():
+                await self._serve(dsn, doors, files)
+        finally:
+            doors.close()
+            if self._cluster is not None:
+                await asyncio.to_thread(self._cluster.leave)
+        log.info("server_stopped")
+        return 0
+
+    async def _serve(self, dsn: str, doors: Doors, files: CertificateFiles) -> None:
+        metrics_directory = self._settings.data_dir / "metrics"
+        shutil.rmtree(metrics_directory, ignore_errors=True)  # counters begin with the server
+        metrics_directory.mkdir(mode=0o700)
+        self._state_file.write_bytes(
+            msgspec.json.encode({"process_id": os.getpid(), "addresses": doors.addresses})
+        )
+        tasks = [
+            asyncio.create_task(
+                self._keep_worker(
+                    WorkerSpec(
+                        number=number,
+                        supervisor=os.getpid(),
+                        settings=self._settings,
+                        dsn=dsn,
+                        addresses=doors.addresses,
+                        certificate=files.certificate,
+                        private_key=files.private_key,
+                        metrics_directory=metrics_directory,
+                    )
+                )
+            )
+            for number in range(self._settings.workers)
+        ]
+        tasks.append(asyncio.create_task(self._keep_certificate()))
+        if self._cluster is not None:
+            tasks.append(asyncio.create_task(self._keep_cluster(self._cluster)))
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            log.info("server_stopping", drain_seconds=self._settings.drain_seconds)
+            stopping.cancel()
+            for task in tasks:
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            await self._end_workers()
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+    # -- the database
+
+    async def _start_database(self) -> str:
+        """Start the embedded cluster, if it is that, and bring the schema up to date; gives the DSN."""
+        cluster = self._cluster
+        dsn = self._settings.database if cluster is None else await asyncio.to_thread(cluster.ensure_running)
+        delay = FIRST_DELAY
+        while not self._stop.is_set():
+            try:
+                if applied := await migrate(dsn):
+                    log.info("schema_migrated", versions=applied)
+                break
+            except DatabaseUnavailable as error:
+                # A database of one's own may come up after us; nothing can be served before it has.
+                log.warning("database_unavailable", reason=str(error), retry_seconds=delay)
+                await self._sleep(delay)
+                delay = min(delay * 2, LAST_DELAY)
+        return dsn
+
+    async def _keep_cluster(self, cluster: Cluster) -> None:
+        delay = FIRST_DELAY
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            if cluster.postmaster() is not None:
+                continue
+            log.error("database_died")
+            try:
+                await asyncio.to_thread(cluster.ensure_running)
+                delay = FIRST_DELAY
+            except ClusterFailed as error:
+                log.error("database_cannot_start", reason=str(error), retry_seconds=delay)
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, LAST_DELAY)
+
+    # -- workers
+
+    async def _keep_worker(self, spec: WorkerSpec) -> None:
+        delay = FIRST_DELAY
+        while True:
+            began = time.monotonic()
+            process = await self._start_worker(spec)
+            try:
+                await self._hear(spec.number, process)
+                code = await process.wait()
+            finally:
+                self._ready.discard(spec.number)
+            lived = time.monotonic() - began
+            delay = FIRST_DELAY if lived > STEADY_SECONDS else min(delay * 2, LAST_DELAY)
+            log.error(
+                "worker_died", worker=spec.number, code=code, lived_seconds=round(lived, 1), delay=delay
+            )
+            await asyncio.sleep(delay)
+
+    async def _start_worker(self, spec: WorkerSpec) -> asyncio.subprocess.Process:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "postroad.server.worker",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env={
+                **os.environ,
+                "PROMETHEUS_MULTIPROC_DIR": str(spec.metrics_directory),
+                # Threads (signing, hashing passwords) would otherwise grow an arena of 64 MB each.
+                "MALLOC_ARENA_MAX": "2",
+            },
+        )
+        self._processes[spec.number] = process
+        assert process.stdin is not None
+        with suppress(ConnectionError):  # it died at once; waiting for it tells
+            process.stdin.write(spec.to_bytes())
+            await process.stdin.drain()
+        return process
+
+    async def _hear(self, number: int, process: asyncio.subprocess.Process) -> None:
+        """Listen to what a worker says until it ends."""
+        assert process.stdout is not None
+        async for line in process.stdout:
+            if line == READY:
+                self._ready.add(number)
+                if len(self._ready) == self._settings.workers:
+                    log.info(
+                        "server_ready",
+                        workers=self._settings.workers,
+                        seconds=round(time.monotonic() - self._began, 3),
+                    )
+
+    async def _end_workers(self) -> None:
+        living = [process for process in self._processes.values() if process.returncode is None]
+        for process in living:
+            with suppress(ProcessLookupError):
+                process.terminate()
+        waiting = [asyncio.create_task(process.wait()) for process in living]
+        if not waiting:
+            return
+        _, late = await asyncio.wait(waiting, timeout=self._settings.drain_seconds + KILL_AFTER_SECONDS)
+        if late:
+            log.warning("workers_killed", count=len(late))
+            for process in living:
+                if process.returncode is None:
+                    with suppress(ProcessLookupError):
+                        process.kill()
+            await asyncio.wait(late)
+
+    # -- the certificate
+
+    async def _keep_certificate(self) -> None:
+        """Renew the self-signed certificate in time; workers notice the new file by themselves."""
+        while True:
+            await asyncio.sleep(CERTIFICATE_SECONDS)
+            try:
+                certificate_files(self._settings, datetime.now(UTC))
+            except OSError as error:
+                log.error("certificate_not_renewed", reason=str(error))
+
+    def _reload(self) -> None:
+        for process in self._processes.values():
+            if process.returncode is None:
+                with suppress(ProcessLookupError):
+                    process.send_signal(signal.SIGHUP)
+
+    async def _sleep(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()

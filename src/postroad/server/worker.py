@@ -1,0 +1,186 @@
+"""One worker: builds its parts, opens the doors, serves until told to stop, drains. All workers are the same.
+
+Started by the supervisor (`python -m postroad.server.worker`), which hands it a `WorkerSpec`; ends with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import gc
+import os
+import signal
+import sys
+from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime
+
+import structlog
+import uvloop
+
+from postroad.db.migrate import read_migrations
+from postroad.db.pool import DatabaseUnavailable
+from postroad.listeners.sockets import bind
+from postroad.listeners.tls import BadCertificate, ServerTls
+from postroad.server import logs
+from postroad.server.certificate import CertificateFiles
+from postroad.server.health import App, Check, Health
+from postroad.server.jobs import keep_running
+from postroad.server.metrics import Scrape, WorkerMetrics, share_counters
+from postroad.server.pages import open_pages
+from postroad.server.parts import Parts, open_parts
+from postroad.server.smtp_doors import SmtpDoors
+from postroad.server.spec import READY, WorkerSpec
+from postroad.server.web_door import WebServer, web_server
+
+STATE_SECONDS = 5.0  # how often memory and pool are written down
+CERTIFICATE_SECONDS = 10.0  # how often the certificate's files are looked at
+CHECK_SECONDS = 2.0  # a database slower than this is not ready
+GRACE_SHARE = 0.8  # of `drain_seconds` for clients; the rest is for what stands behind them
+
+log = structlog.get_logger("postroad.server.worker")
+
+
+def main() -> int:
+    """Run a worker; gives its exit code."""
+    line = sys.stdin.buffer.readline()
+    if not line:
+        return 1
+    spec = WorkerSpec.from_bytes(line)
+    logs.configure(spec.settings.log, worker=spec.number)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the supervisor, which tells us in order
+    if not _tie_to(spec.supervisor):
+        return 0
+    share_counters(spec.metrics_directory, spec.number)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(Worker(spec).run())
+
+
+def _tie_to(supervisor: int) -> bool:
+    """Have the kernel send us SIGTERM when the supervisor dies; False when it is dead already."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1  # PR_SET_PDEATHSIG, prctl(2)
+        ctypes.CDLL(None).prctl(set_parent_death_signal, int(signal.SIGTERM), 0, 0, 0)
+    return os.getppid() == supervisor
+
+
+class Worker:
+    """The life of one worker."""
+
+    def __init__(self, spec: WorkerSpec) -> None:
+        self._spec = spec
+        self._settings = spec.settings
+        self._stop = asyncio.Event()
+        self._is_open = False
+        self._files = CertificateFiles(spec.certificate, spec.private_key)
+        self._seen = self._files.changed_at()
+        self._tls = ServerTls(spec.certificate, spec.private_key)
+        self._web_tls = ServerTls(spec.certificate, spec.private_key)
+        self._web_tls.context.set_alpn_protocols(["http/1.1"])
+        self._metrics = WorkerMetrics(spec.number)
+        self._schema = read_migrations()[-1].version
+
+    async def run(self) -> int:
+        """Serve until SIGTERM or the supervisor's end; gives the exit code."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_certificate)
+        loop.add_reader(sys.stdin.fileno(), self._hear_supervisor)
+        async with AsyncExitStack() as stack:
+            parts = await stack.enter_async_context(
+                open_parts(self._settings, self._spec.dsn, lambda: datetime.now(UTC))
+            )
+            smtp = SmtpDoors(self._settings, parts, self._tls, self._metrics.registry)
+            pages = open_pages(self._settings, parts)
+            webs = self._web_servers(parts, pages)
+            async with asyncio.TaskGroup() as group:
+                for server, door in webs:
+                    group.create_task(server.serve(bind(self._spec.addresses[door])))
+                await smtp.open(self._spec.addresses)
+                helpers = [
+                    group.create_task(parts.indexer.run()),
+                    group.create_task(keep_running(parts.database, parts.jobs)),
+                    group.create_task(self._keep_noting(parts)),
+                    group.create_task(self._keep_certificate()),
+                ]
+                self._is_open = True
+                gc.collect()
+                gc.freeze()  # what was built so far stays: no collection need look at it again
+                sys.stdout.buffer.write(READY)
+                sys.stdout.buffer.flush()
+                await self._stop.wait()
+                self._is_open = False
+                log.info("worker_draining")
+                for helper in helpers:
+                    helper.cancel()
+                pages.stop()
+                for server, _ in webs:
+                    server.should_exit = True
+                await smtp.drain(self._settings.drain_seconds * GRACE_SHARE)
+        log.info("worker_stopped")
+        return 0
+
+    def _web_servers(self, parts: Parts, pages: App) -> list[tuple[WebServer, str]]:
+        scrape = Scrape(self._spec.metrics_directory, parts.database)
+        app: App = Health(
+            pages,
+            checks={"database": self._check_database(parts), "doors": self._check_doors},
+            scrape=scrape,
+            count=self._metrics,
+            metrics_networks=self._settings.web.metrics_networks,
+        )
+        grace = self._settings.drain_seconds * GRACE_SHARE
+        contexts = {"http": None, "https": self._web_tls.context}
+        return [
+            (web_server(app, grace, context), door)
+            for door, context in contexts.items()
+            if door in self._spec.addresses
+        ]
+
+    # -- checks
+
+    def _check_database(self, parts: Parts) -> Check:
+        async def check() -> str | None:
+            try:
+                async with asyncio.timeout(CHECK_SECONDS):
+                    version = await parts.database.fetchval("SELECT max(version) FROM schema_migration")
+            except (DatabaseUnavailable, TimeoutError) as error:
+                return str(error) or "no answer in time"
+            return None if version == self._schema else f"schema {version}, wanted {self._schema}"
+
+        return check
+
+    async def _check_doors(self) -> str | None:
+        return None if self._is_open else "draining" if self._stop.is_set() else "not open yet"
+
+    # -- beside the work
+
+    async def _keep_noting(self, parts: Parts) -> None:
+        while True:
+            self._metrics.note_state(parts.database.use())
+            await asyncio.sleep(STATE_SECONDS)
+
+    async def _keep_certificate(self) -> None:
+        while True:
+            await asyncio.sleep(CERTIFICATE_SECONDS)
+            if self._files.changed_at() != self._seen:
+                self._reload_certificate()
+
+    def _reload_certificate(self) -> None:
+        seen = self._files.changed_at()
+        try:
+            self._tls.reload()
+            self._web_tls.reload()
+            log.info("certificate_loaded", certificate=str(self._files.certificate))
+        except BadCertificate as error:
+            log.error("certificate_unusable", reason=str(error), advice="the one before stays in use")
+        self._seen = seen
+
+    def _hear_supervisor(self) -> None:
+        if not os.read(sys.stdin.fileno(), 4096):
+            asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+            self._stop.set()
+
+
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt):
+        sys.exit(main())
