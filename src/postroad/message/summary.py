@@ -30,7 +30,7 @@ _SIGNATURES = frozenset(("pgp-signature", "pkcs7-signature", "x-pkcs7-signature"
 _HTML_SILENT = re.compile(
     r"<(style|script|title|head)\b[^>]*+(?:>|\Z).*?(?:</\1[^>]*+>|\Z)|<!--.*?(?:-->|\Z)", re.S | re.I
 )
-_HTML_TAG = re.compile(r"<[^>]*(?:>|\Z)")
+_HTML_SILENT_BEGIN = re.compile(r"<(?:style|script|title|head|!--)", re.I)
 _INVISIBLE = re.compile("[\u00ad\u034f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+")
 
 
@@ -171,11 +171,22 @@ def preview(content: bytes, root: Part) -> str:
     if html is None:
         return ""
     for size_bytes in _PREVIEW_HTML_BYTES:
-        text = _HTML_TAG.sub(" ", _HTML_SILENT.sub(" ", _beginning(content, html, size_bytes)))
+        text = _without_tags(_beginning(content, html, size_bytes))
         text = fold_blanks(unescape(text[: PREVIEW_LENGTH * 20]))[:PREVIEW_LENGTH].rstrip()
         if len(text) > PREVIEW_LENGTH // 2 or html.size_bytes <= size_bytes:
             break
     return text
+
+
+def _without_tags(html: str) -> str:
+    """Return the text between tags, roughly: a preview is no place for a parser."""
+    body = html.find("<body")
+    if body > 0:
+        html = html[body:]
+    if _HTML_SILENT_BEGIN.search(html):
+        html = _HTML_SILENT.sub(" ", html)
+    text, *tagged = html.split("<")
+    return " ".join([text, *(piece.partition(">")[2] for piece in tagged)])
 
 
 def _beginning(content: bytes, part: Part, size_bytes: int) -> str:
