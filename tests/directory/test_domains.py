@@ -18,9 +18,8 @@ from postroad.directory.errors import (
     UnknownTarget,
 )
 from postroad.directory.resolver import AliasTargets, NotLocal
-from postroad.directory.signing_keys import SigningKeys
 from postroad.message.sign import sign
-from tests.directory.conftest import Counting, House, address
+from tests.directory.conftest import House, address
 
 PASSWORD = "correct horse"
 
@@ -71,7 +70,7 @@ async def test_an_independent_verifier_accepts_what_the_published_records_say(
     domains: Domains, house: House
 ) -> None:
     await domains.add("signed.test")
-    keys = await SigningKeys(domains).of("signed.test")
+    keys = [key.signing_key for key in (await domains.signing_keys(["signed.test"]))["signed.test"]]
     assert [key.algorithm for key in keys] == ["rsa-sha256", "ed25519-sha256"]
     records = dns_records("signed.test", "mail.example.com", await domains.keys("signed.test"))
     published = {f"{one.name}.": one.value.encode() for one in records if one.type == "TXT"}
@@ -92,30 +91,21 @@ async def test_records_are_lines_of_a_zone_file(domains: Domains) -> None:
     assert all(len(text) <= 255 for record in records for text in record.strings)
 
 
-async def test_new_keys_sign_and_old_ones_stay_published(domains: Domains, house: House) -> None:
+async def test_new_keys_sign_and_old_ones_stay_published(domains: Domains) -> None:
     await domains.add("k.test")
-    keys = SigningKeys(domains, house.listener, monotonic=house.clock.monotonic)
-    await house.heard()
-    assert {key.selector for key in await keys.of("k.test")} == {"r202611", "e202611"}
+
+    async def signing() -> set[str]:
+        return {key.selector for key in (await domains.signing_keys(["k.test", "far.test"]))["k.test"]}
+
+    assert await signing() == {"r202611", "e202611"}
     assert len(await domains.add_keys("k.test")) == 4
-    await house.heard()
-    assert {key.selector for key in await keys.of("k.test")} == {"r202611b", "e202611b"}
+    assert await signing() == {"r202611b", "e202611b"}
     assert await domains.remove_key("k.test", "r202611")
     assert not await domains.remove_key("k.test", "r202611")
     with pytest.raises(LimitReached):
         for _ in range(5):
             await domains.add_keys("k.test")
-    assert await keys.of("far.test") == ()
-
-
-async def test_signing_keys_are_kept(domains: Domains, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    await domains.add("k.test")
-    keys = SigningKeys(domains, house.listener, monotonic=house.clock.monotonic)
-    await house.heard()
-    counting = Counting(house.database, monkeypatch)
-    for _ in range(3):
-        await keys.of("k.test")
-    assert counting.queries == 1
+    assert await domains.signing_keys(["far.test"]) == {}
 
 
 async def test_an_alias_domain_is_the_same_names_and_nothing_of_its_own(

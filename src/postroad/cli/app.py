@@ -43,7 +43,9 @@ NOUNS = {
     "alias": ("postroad.cli.alias:app", "Addresses that stand for others."),
     "list": ("postroad.cli.distribution_list:app", "Distribution lists and their members."),
 }
-DEEDS: dict[str, tuple[str, str]] = {}
+DEEDS = {
+    "doctor": ("postroad.cli.doctor:doctor", "Look at DNS, ports, TLS, clock, disk and database."),
+}
 
 
 def build() -> App:

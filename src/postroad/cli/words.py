@@ -233,6 +233,17 @@ TEXTS: dict[str, tuple[str, str]] = {
         "新密钥即刻用于签名。请发布其记录（`postroad domain dns {domain}`）。",
     ),
     "key-removed": ("The key {selector} is removed.", "已删除密钥 {selector}。"),
+    "topic-database": ("Database", "数据库"),
+    "topic-clock": ("Clock", "时钟"),
+    "topic-disk": ("Disk", "磁盘"),
+    "topic-secrets": ("Secrets", "机密文件"),
+    "topic-tls": ("TLS", "TLS"),
+    "topic-ports": ("Ports", "端口"),
+    "topic-dns": ("DNS", "DNS"),
+    "doctor-summary": (
+        "{ok} in order, {warn} to look at, {fail} to mend.",
+        "{ok} 项正常，{warn} 项需留意，{fail} 项需修复。",
+    ),
     # headings
     "address": ("ADDRESS", "地址"),
     "name": ("NAME", "名称"),
@@ -255,6 +266,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "last used": ("LAST USED", "最近使用"),
     "selector": ("SELECTOR", "选择器"),
     "algorithm": ("ALGORITHM", "算法"),
+    "aliases": ("ALIASES", "别名"),
+    "application passwords": ("APPLICATION PASSWORDS", "应用专用密码"),
     "field": ("FIELD", "字段"),
     "value": ("VALUE", "值"),
 }

@@ -189,18 +189,8 @@ class Domains:
 
     async def signing_keys(self, names: Sequence[str]) -> dict[str, list[DkimKey]]:
         """Return what signs for each domain of ours: the newest key of each algorithm."""
-        rows = await self._database.fetch(
-            """
-            SELECT DISTINCT ON (d.name, k.algorithm) k.*, d.name AS domain
-            FROM domain d JOIN dkim_key k ON k.domain_id = d.id
-            WHERE d.name = ANY($1::text[]) ORDER BY d.name, k.algorithm DESC, k.id DESC
-            """,
-            list(names),
-        )
-        signing: dict[str, list[DkimKey]] = {}
-        for row in rows:
-            signing.setdefault(row["domain"], []).append(_key(row))
-        return signing
+        async with self._database.connection() as connection:
+            return await signing_keys_in(connection, names)
 
     async def add_keys(self, name: str) -> list[DkimKey]:
         """Make new keys, which sign from now on: publish their records first. Raises `LimitReached`."""
@@ -258,6 +248,22 @@ class Domains:
             (letter + month, algorithm, key)
             for (letter, algorithm), key in zip(_ALGORITHMS.values(), made, strict=True)
         ]
+
+
+async def signing_keys_in(connection: Connection, names: Sequence[str]) -> dict[str, list[DkimKey]]:
+    """Return what signs for each domain of ours: the newest key of each algorithm, RSA first."""
+    rows = await connection.fetch(
+        """
+        SELECT DISTINCT ON (d.name, k.algorithm) k.*, d.name AS domain
+        FROM domain d JOIN dkim_key k ON k.domain_id = d.id
+        WHERE d.name = ANY($1::text[]) ORDER BY d.name, k.algorithm DESC, k.id DESC
+        """,
+        list(names),
+    )
+    signing: dict[str, list[DkimKey]] = {}
+    for row in rows:
+        signing.setdefault(row["domain"], []).append(_key(row))
+    return signing
 
 
 def checked_name(name: str) -> str:
