@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from string import Formatter
+from typing import cast, get_args
 
 import dns.flags
 import dns.message
@@ -28,6 +29,7 @@ from postroad.cli.checks.finding import Finding
 from postroad.cli.checks.machine import check_clock, check_disk, check_secrets
 from postroad.cli.checks.ports import Door, check_door, check_ports
 from postroad.cli.doctor_words import WORDS, advice, found
+from postroad.cli.words import Language
 from postroad.config import Delivery, Listen, Settings, Tls
 from postroad.directory.dns_records import DnsRecord
 from tests.cli.conftest import Command
@@ -146,7 +148,7 @@ def test_secrets_are_closed_to_others(tmp_path: Path) -> None:
     (settings.data_dir / "tls").mkdir()
     (settings.data_dir / "tls" / "key.pem").write_text("x")
 
-    def statuses(key: int, cluster: int, own: int) -> list[str]:
+    def statuses(key: int, own: int, cluster: int) -> list[str]:
         (tmp_path / "key.pem").chmod(key)
         (settings.data_dir / "postgres").chmod(cluster)
         (settings.data_dir / "tls" / "key.pem").chmod(own)
@@ -315,8 +317,7 @@ class StubServer(asyncio.DatagramProtocol):
     """A name server that knows a few answers, fails for one name and is silent for another."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self.transport = transport
+        self.transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, peer: tuple[str, int]) -> None:
         question = dns.message.from_wire(data)
@@ -408,10 +409,10 @@ def test_every_finding_has_its_words() -> None:
         assert _gaps(english) == _gaps(chinese) or word == "schema-foreign", word
         assert _gaps(hint) == _gaps(hint_chinese), word
         facts = {name: "x" for name in _gaps(english + hint) if name != "subject"}
-        for language in ("en", "zh"):
+        for language in get_args(Language):
             finding = Finding("dns", "here", "fail", word, facts)
-            assert found(finding, language)  # type: ignore[arg-type]
-            assert bool(advice(finding, language)) == bool(hint)  # type: ignore[arg-type]
+            assert found(finding, language)
+            assert bool(advice(finding, language)) == bool(hint)
 
 
 def _gaps(text: str) -> set[str]:
