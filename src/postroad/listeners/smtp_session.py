@@ -95,6 +95,8 @@ class SmtpSession(asyncio.Protocol):
         self._work: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._heard_at = 0.0
+        self._asked_at = 0.0  # when the open question was put to the acceptor
+        self._is_overdue = False  # its work is being cancelled for taking too long
         self._result_at = 0.0  # when the session last brought a mail, or began
         self._held = 0
         self._is_reading = True
@@ -245,25 +247,27 @@ class SmtpSession(asyncio.Protocol):
         text = ""
         refusal: SmtpReply | None = None
         word = _WORDS.get(type(question), "")
+        self._asked_at = self._loop.time()
+        self._is_overdue = False
         try:
-            async with asyncio.timeout(door.limits.saving_seconds):
-                match question:
-                    case MailFrom():
-                        await door.acceptor.sender(question.envelope(), self._session_info())
-                    case RecipientGiven():
-                        await door.acceptor.recipient(
-                            question.envelope, question.recipient, self._session_info()
-                        )
-                    case ContentAnnounced():
-                        if not door.budget.has_room_for(question.size_bytes or 0):
-                            refusal = _NO_ROOM
-                    case MessageComplete():
-                        text = await self._save(question)
-                    case Authenticate():
-                        await self._sign_in(question)
+            match question:
+                case MailFrom():
+                    await door.acceptor.sender(question.envelope(), self._session_info())
+                case RecipientGiven():
+                    await door.acceptor.recipient(question.envelope, question.recipient, self._session_info())
+                case ContentAnnounced():
+                    if not door.budget.has_room_for(question.size_bytes or 0):
+                        refusal = _NO_ROOM
+                case MessageComplete():
+                    text = await self._save(question)
+                case Authenticate():
+                    await self._sign_in(question)
         except SmtpReply as reply:
             refusal = _FAILED if reply.is_positive else reply
-        except TimeoutError:
+        except asyncio.CancelledError:
+            if not self._is_overdue:
+                raise
+            self._uncancel()
             self._log.error("smtp.too-slow", question=word, client=self._client)
             door.metrics.failures.inc()
             refusal = _TOO_SLOW
@@ -274,6 +278,10 @@ class SmtpSession(asyncio.Protocol):
         if word:
             door.metrics.answered(word, 2 if refusal is None else refusal.code // 100)
         return refusal, text
+
+    def _uncancel(self) -> None:
+        if self._work is not None:
+            self._work.uncancel()
 
     async def _save(self, message: MessageComplete) -> str:
         door = self._door
@@ -452,25 +460,34 @@ class SmtpSession(asyncio.Protocol):
         self._close_transport()
 
     def _arm_timer(self) -> None:
+        """Look again when something may be due: one timer a session, cheaper than one a question."""
         limits = self._door.limits
-        due = min(self._heard_at + limits.idle_seconds, self._result_at + limits.session_seconds)
-        # Never at once again: while we are the ones who work, what is overdue may stay so for a while.
-        self._timer = self._loop.call_at(max(due, self._loop.time() + 0.01), self._on_timer)
+        now = self._loop.time()
+        if self._work is not None and not self._is_handshaking:
+            due = self._asked_at + limits.saving_seconds
+        else:
+            due = min(self._heard_at + limits.idle_seconds, self._result_at + limits.session_seconds)
+            # A question may be put meanwhile, and then its own deadline counts.
+            due = min(due, now + limits.saving_seconds)
+        self._timer = self._loop.call_at(max(due, now + 0.01), self._on_timer)
 
     def _on_timer(self) -> None:
         now = self._loop.time()
         limits = self._door.limits
         if self._work is not None:
-            # The client waits for us, not we for it; saving has a deadline of its own.
-            self._timer = self._loop.call_later(limits.idle_seconds, self._on_timer)
+            # The client waits for us, not we for it. A handshake has its own deadline.
+            if not self._is_handshaking and now - self._asked_at >= limits.saving_seconds:
+                self._is_overdue = True
+                self._work.cancel()
         elif now - self._result_at >= limits.session_seconds:
             self._door.metrics.timed_out.inc()
             self._end(_TOO_LONG)
+            return
         elif now - self._heard_at >= limits.idle_seconds:
             self._door.metrics.timed_out.inc()
             self._end(_IDLE)
-        else:
-            self._arm_timer()
+            return
+        self._arm_timer()
 
 
 _WORDS: Final[dict[type, str]] = {
