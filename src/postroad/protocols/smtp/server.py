@@ -32,9 +32,11 @@ from postroad.protocols.smtp.events import (
     Reset,
     StartTls,
 )
+from postroad.protocols.smtp.input_buffer import InputBuffer, LineTooLong
 from postroad.protocols.smtp.limits import ServerLimits
 from postroad.protocols.smtp.replies import SmtpReply
 from postroad.protocols.smtp.states import OUT_OF_ORDER, TRANSITIONS, State, Step
+from postroad.protocols.smtp.tally import Tally
 
 # Commands of RFC 5321 and its past that are known and not offered.
 _UNOFFERED: Final = frozenset(
@@ -94,9 +96,8 @@ class SmtpServer:
         self._limits = config.limits
         self._state = State.CONNECTED
         self._output: list[bytes] = []
-        self._buffer = b""
-        self._position = 0  # how much of the buffer is used up
-        self._skipping_line = False  # an overlong line is being thrown away up to its end
+        self._input = InputBuffer()
+        self._tally = Tally(config.limits)
         self._question: Question | None = None
         self._paths = commands.PathRules(config.hostname)
         self.helo = ""
@@ -117,13 +118,6 @@ class SmtpServer:
         self._unwanted_octets = 0  # of a refused BDAT
         self._unwanted_reply: SmtpReply | None = None
         self._exchange: Exchange | None = None
-        # Counters of the session.
-        self._mails = 0
-        self._errors = 0
-        self._junk = 0
-        self._failed_recipients = 0
-        self._failed_sign_ins = 0
-        self._overshoot = 0
         self._handlers: dict[bytes, Callable[[bytes, list[Event]], None]] = {
             b"HELO": self._on_helo,
             b"EHLO": self._on_ehlo,
@@ -160,14 +154,12 @@ class SmtpServer:
     @property
     def is_mid_line(self) -> bool:
         """Whether bytes have come that make sense only with bytes yet to come."""
-        return self._question is None and (
-            self._state is _CONTENT or self._state is _CHUNK or self._position < len(self._buffer)
-        )
+        return self._question is None and (self._collector is not None or self._input.pending > 0)
 
     @property
     def bytes_held(self) -> int:
         """Bytes of content and of waiting commands in memory."""
-        held = len(self._buffer) - self._position
+        held = self._input.pending
         return held + self._collector.held if self._collector is not None else held
 
     def bytes_to_send(self) -> bytes:
@@ -190,7 +182,7 @@ class SmtpServer:
             self._step(Step.CLOSED)
         self._end_transaction()
         self._question = None
-        self._forget_input()
+        self._input.clear()
         return Closing(reply)
 
     def drain(self) -> list[Event]:
@@ -202,11 +194,7 @@ class SmtpServer:
         """Take bytes from the client; return what they mean so far."""
         if self._state is State.CLOSED:
             return []
-        if self._position < len(self._buffer):
-            self._buffer = self._buffer[self._position :] + data
-        else:
-            self._buffer = data
-        self._position = 0
+        self._input.feed(data)
         return self._advance() if self._question is None else []
 
     def accept(self, text: str = "") -> list[Event]:
@@ -230,19 +218,19 @@ class SmtpServer:
                 self._begin_content()
             case MessageComplete():
                 self._output.append(SmtpReply(250, "2.0.0", text or "Ok").render())
-                self._errors = self._junk = self._overshoot = 0
+                self._tally.mail_accepted()
                 self._end_transaction(Step.TRANSACTION_ENDED)
             case Authenticate():
                 self.is_authenticated = True
                 self._paths = commands.PathRules(self._config.hostname, may_omit_brackets=True)
-                self._errors = 0
+                self._tally.signed_in()
                 self._step(Step.SIGN_IN_ENDED)
                 self._output.append(answers.SIGNED_IN)
             case StartTls():
                 self._output.append(answers.TLS_READY)
                 self._step(Step.TLS_BEGUN)
                 # RFC 3207 and CVE-2011-0411: what was pipelined behind STARTTLS must not be obeyed under TLS.
-                self._forget_input()
+                self._input.clear()
         self._advance(events)
         return events
 
@@ -257,7 +245,8 @@ class SmtpServer:
         match question:
             case RecipientGiven():
                 self._send(reply)
-                self._count_failed_recipient(reply, events)
+                if not (reply.is_temporary or self.is_authenticated):
+                    self._close_if(self._tally.failed_recipient(), events)
             case ContentAnnounced():
                 self._refuse_announced(reply, events)
             case MessageComplete():
@@ -266,9 +255,7 @@ class SmtpServer:
             case Authenticate():
                 self._step(Step.SIGN_IN_ENDED)
                 self._send(reply)
-                self._failed_sign_ins += 1
-                if self._failed_sign_ins >= self._limits.failed_sign_ins:
-                    events.append(self.close(answers.TOO_MANY_GUESSES))
+                self._close_if(self._tally.failed_sign_in(), events)
             case MailFrom() | StartTls():
                 if reply.is_temporary:
                     self._send(reply)
@@ -289,7 +276,7 @@ class SmtpServer:
     def tls_established(self) -> None:
         """The handshake is done: forget all the client said before it (RFC 3207 4.2)."""
         self._step(Step.TLS_ESTABLISHED)
-        self._forget_input()
+        self._input.clear()
         self.is_tls = True
         self.helo = ""
         self.is_extended = False
@@ -312,11 +299,6 @@ class SmtpServer:
     def _ask(self, question: Question, events: list[Event]) -> None:
         self._question = question
         events.append(question)
-
-    def _forget_input(self) -> None:
-        self._buffer = b""
-        self._position = 0
-        self._skipping_line = False
 
     def _advance(self, events: list[Event] | None = None) -> list[Event]:
         """Go on until a question is open or the input is used up."""
@@ -350,33 +332,19 @@ class SmtpServer:
 
     def _read_line(self, events: list[Event]) -> bytes | None:
         """Return the next line without its CRLF, None when it is not there yet or the session has ended."""
+        waiting = self._input
         while self._state is not State.CLOSED:
-            start = self._position
-            buffer = self._buffer
-            end = buffer.find(b"\r\n", start)
-            length = (end if end >= 0 else len(buffer)) - start
-            is_too_long = self._skipping_line or (
-                length > self._limits.command_line and length > self._longest_line(buffer[start : start + 5])
-            )
-            if end < 0:
-                if is_too_long:
-                    # Throw it away except for one byte, which may be the CR of its line end.
-                    self._skipping_line = True
-                    self._position = max(start, len(buffer) - 1)
-                return None
-            self._position = end + 2
-            if not is_too_long:
-                return buffer[start:end]
-            self._skipping_line = False
-            if self._state is _SIGNING_IN:
-                self._end_exchange()
-            self._fault(answers.LINE_TOO_LONG, events)
+            limit = self._limits.command_line
+            # Only an AUTH exchange may write long lines (RFC 4954 4).
+            if waiting.pending > limit and (self._state is _SIGNING_IN or waiting.begins_with(b"AUTH ")):
+                limit = self._limits.auth_line
+            try:
+                return waiting.take_line(limit)
+            except LineTooLong:
+                if self._state is _SIGNING_IN:
+                    self._end_exchange()
+                self._fault(answers.LINE_TOO_LONG, events)
         return None
-
-    def _longest_line(self, beginning: bytes) -> int:
-        """Only an AUTH exchange may write long lines (RFC 4954 4)."""
-        is_auth = self._state is _SIGNING_IN or beginning.upper() == b"AUTH "
-        return self._limits.auth_line if is_auth else self._limits.command_line
 
     def _on_command(self, line: bytes, events: list[Event]) -> None:
         verb, _, argument = line.partition(b" ")
@@ -419,24 +387,18 @@ class SmtpServer:
     def _fault(self, reply: SmtpReply, events: list[Event]) -> None:
         """Answer a command that could not be obeyed, and count it."""
         self._send(reply)
-        self._errors += 1
-        if self._errors >= self._limits.errors:
-            events.append(self.close(answers.TOO_MANY_ERRORS))
+        self._close_if(self._tally.error(), events)
 
-    def _count_junk(self, events: list[Event]) -> bool:
+    def _is_junk_bearable(self, events: list[Event]) -> bool:
         """Count a command that brings no mail nearer; return whether the session goes on."""
-        self._junk += 1
-        if self._junk > self._limits.junk_commands:
-            events.append(self.close(answers.TOO_MUCH_JUNK))
-            return False
-        return True
+        return not self._close_if(self._tally.junk(), events)
 
-    def _count_failed_recipient(self, reply: SmtpReply, events: list[Event]) -> None:
-        if reply.is_temporary or self.is_authenticated:
-            return
-        self._failed_recipients += 1
-        if self._failed_recipients >= self._limits.failed_recipients:
-            events.append(self.close(answers.TOO_MANY_FAILED))
+    def _close_if(self, reply: SmtpReply | None, events: list[Event]) -> bool:
+        """End the session when there is a reply to end it with; return whether it ended."""
+        if reply is None:
+            return False
+        events.append(self.close(reply))
+        return True
 
     def _end_transaction(self, step: Step | None = None) -> None:
         self._mail = None
@@ -452,7 +414,7 @@ class SmtpServer:
 
     def _greeted(self, argument: bytes, is_extended: bool, events: list[Event]) -> bool:
         helo = commands.parse_helo(argument)
-        if self.helo and not self._count_junk(events):
+        if self.helo and not self._is_junk_bearable(events):
             return False
         self.helo = helo
         self.is_extended = is_extended
@@ -491,27 +453,27 @@ class SmtpServer:
     def _on_rset(self, argument: bytes, events: list[Event]) -> None:
         if argument.strip():
             self._fault(answers.NO_ARGUMENT, events)
-        elif self._count_junk(events):
+        elif self._is_junk_bearable(events):
             self._end_transaction(Step.RESET)
             self._output.append(answers.OK)
             events.append(Reset())
 
     def _on_noop(self, _argument: bytes, events: list[Event]) -> None:
-        if self._count_junk(events):
+        if self._is_junk_bearable(events):
             self._output.append(answers.OK)
 
     def _on_vrfy(self, _argument: bytes, events: list[Event]) -> None:
-        if self._count_junk(events):
+        if self._is_junk_bearable(events):
             self._output.append(answers.VRFY)
 
     def _on_help(self, _argument: bytes, events: list[Event]) -> None:
-        if self._count_junk(events):
+        if self._is_junk_bearable(events):
             self._output.append(answers.HELP)
 
     def _on_quit(self, _argument: bytes, events: list[Event]) -> None:
         self._output.append(answers.BYE)
         self._end_transaction(Step.CLOSED)
-        self._forget_input()
+        self._input.clear()
         events.append(Quit())
 
     # The envelope.
@@ -520,20 +482,15 @@ class SmtpServer:
         if self._config.requires_auth and not self.is_authenticated:
             self._fault(answers.SIGN_IN_FIRST, events)
             return
-        if self._mails >= self._limits.mails:  # RFC 9422 4: told in LIMITS MAILMAX
-            events.append(self.close(answers.TOO_MANY_MAILS))
-            return
-        mail = commands.parse_mail(argument, self._paths, self._limits)
-        self._mails += 1
-        self._ask(mail, events)
+        if not self._close_if(self._tally.mail(), events):
+            self._ask(commands.parse_mail(argument, self._paths, self._limits), events)
 
     def _on_rcpt(self, argument: bytes, events: list[Event]) -> None:
         assert self._mail is not None
         assert self._envelope is not None
         self._recipients_tried += 1
         if len(self._recipients) >= self._limits.recipients:  # RFC 5321 4.5.3.1.10
-            self._overshoot += 1
-            if self._overshoot > self._limits.recipients_overshoot:
+            if self._tally.is_overshoot_error():
                 self._fault(answers.TOO_MANY_RECIPIENTS, events)
             else:
                 self._send(answers.TOO_MANY_RECIPIENTS)
@@ -574,28 +531,28 @@ class SmtpServer:
 
     def _read_content(self, events: list[Event]) -> bool:
         """Look for the end of DATA in what came; return whether the session can go on."""
-        buffer, start = self._buffer, self._position
-        if start >= len(buffer):
+        waiting = self._input
+        data, start = waiting.data, waiting.position
+        if start >= len(data):
             return False
         collector = self._collector
         if collector is None:
             # Most mails lie in the buffer as a whole: one search, one copy.
-            if buffer.startswith(b".\r\n", start):
-                self._position = start + 3
+            if data.startswith(b".\r\n", start):
+                waiting.position = start + 3
                 self._finish_content(b"", events)
                 return True
-            end = buffer.find(content.END, start)
+            end = data.find(content.END, start)
             if end >= 0:
-                self._position = end + len(content.END)
-                self._finish_content(buffer[start : end + 2], events)
+                waiting.position = end + len(content.END)
+                self._finish_content(data[start : end + 2], events)
                 return True
             collector = self._collector = self._new_collector()
-        consumed = collector.append_until_end(buffer[start:] if start else buffer)
+        consumed = collector.append_until_end(data[start:] if start else data)
         if consumed < 0:
-            self._buffer = b""
-            self._position = 0
+            waiting.clear()
             return False
-        self._position = start + consumed
+        waiting.position = start + consumed
         self._finish_content(None if collector.overflowed else collector.content(), events)
         return True
 
@@ -661,7 +618,7 @@ class SmtpServer:
         chunk, collector = self._chunk, self._collector
         assert chunk is not None
         assert collector is not None
-        taken = self._take_octets(self._chunk_remaining)
+        taken = self._input.take(self._chunk_remaining)
         collector.append(taken)
         self._chunk_remaining -= len(taken)
         if self._chunk_remaining:
@@ -675,19 +632,13 @@ class SmtpServer:
 
     def _skip_octets(self, events: list[Event]) -> bool:
         """Throw the octets of a refused BDAT away; return whether the session can go on."""
-        self._unwanted_octets -= len(self._take_octets(self._unwanted_octets))
+        self._unwanted_octets -= len(self._input.take(self._unwanted_octets))
         if self._unwanted_octets:
             return False
         reply, self._unwanted_reply = self._unwanted_reply, None
         assert reply is not None
         self._fault(reply, events)
         return True
-
-    def _take_octets(self, most: int) -> bytes:
-        start = self._position
-        taken = self._buffer[start : start + most]
-        self._position = start + len(taken)
-        return taken
 
     # Signing in and TLS.
 
