@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from postroad.config import Smtp
 from postroad.listeners.limits import Connections, ContentBudget, client_key, is_within
+from postroad.listeners.smtp import limits_of
 from postroad.listeners.sockets import BadListenAddress, bind, parse_listen_address
 from postroad.listeners.tls import BadCertificate, ServerTls
+from postroad.protocols.smtp.limits import ServerLimits
 from tests.listeners.conftest import write_certificate
 
 
@@ -23,6 +26,12 @@ def test_listen_addresses() -> None:
     for bad in ("", "25", "host:", "host:x", "::1:25", "host:70000"):
         with pytest.raises(BadListenAddress):
             parse_listen_address(bad)
+
+
+def test_the_settings_set_the_limits() -> None:
+    limits = limits_of(Smtp(max_size_bytes=5, max_recipients=100, idle_seconds=7))
+    assert (limits.message, limits.recipients, limits.idle_seconds) == (5, 100, 7)
+    assert limits.errors == ServerLimits().errors
 
 
 def test_workers_share_a_port() -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from postroad.config import Smtp
 from postroad.listeners.interfaces import Acceptor, SignIn
 from postroad.listeners.limits import Connections, ContentBudget, Network
 from postroad.listeners.smtp_metrics import SmtpMetrics
@@ -31,6 +32,17 @@ class SmtpDoorConfig:
     hostname: str
     limits: ServerLimits = field(default_factory=ServerLimits)
     plain_auth_networks: Sequence[Network] = ()
+
+
+def limits_of(settings: Smtp) -> ServerLimits:
+    """Return the limits of a session as the settings have them; what they do not name keeps its default."""
+    return ServerLimits(
+        message=settings.max_size_bytes,
+        recipients=settings.max_recipients,
+        idle_seconds=settings.idle_seconds,
+        session_seconds=settings.session_seconds,
+        saving_seconds=settings.accept_deadline_seconds,
+    )
 
 
 class SmtpListener:

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from postroad.protocols.smtp import answers, commands, content
+from postroad.protocols.smtp import answers, commands
 from postroad.protocols.smtp.auth import MECHANISMS, Challenge, Credentials, Exchange
-from postroad.protocols.smtp.content import BareLineEnds, ContentCollector
+from postroad.protocols.smtp.content import BareLineEnds
 from postroad.protocols.smtp.envelope import Envelope, EnvelopeRecipient
 from postroad.protocols.smtp.events import (
     Authenticate,
@@ -33,6 +33,7 @@ from postroad.protocols.smtp.events import (
     StartTls,
 )
 from postroad.protocols.smtp.input_buffer import InputBuffer, LineTooLong
+from postroad.protocols.smtp.intake import Chunk, Intake
 from postroad.protocols.smtp.limits import ServerLimits
 from postroad.protocols.smtp.replies import SmtpReply
 from postroad.protocols.smtp.states import OUT_OF_ORDER, TRANSITIONS, State, Step
@@ -76,14 +77,6 @@ class ServerConfig:
     members_line_ends: BareLineEnds = BareLineEnds.REPAIR
 
 
-@dataclass(frozen=True, slots=True)
-class _Chunk:
-    """One BDAT: its octets, and whether the mail ends with them."""
-
-    size: int
-    is_last: bool
-
-
 class NotAsked(RuntimeError):
     """The application answered although the engine asked nothing, or with an answer that does not fit."""
 
@@ -110,11 +103,7 @@ class SmtpServer:
         self._envelope: Envelope | None = None  # without recipients, as asked about
         self._recipients: list[EnvelopeRecipient] = []
         self._recipients_tried = 0
-        self._collector: ContentCollector | None = None
-        self._content_refusal: SmtpReply | None = None
-        # The BDAT being read.
-        self._chunk: _Chunk | None = None  # None: the content comes by DATA
-        self._chunk_remaining = 0
+        self._intake: Intake | None = None  # from DATA or the first BDAT on
         self._unwanted_octets = 0  # of a refused BDAT
         self._unwanted_reply: SmtpReply | None = None
         self._exchange: Exchange | None = None
@@ -154,13 +143,15 @@ class SmtpServer:
     @property
     def is_mid_line(self) -> bool:
         """Whether bytes have come that make sense only with bytes yet to come."""
-        return self._question is None and (self._collector is not None or self._input.pending > 0)
+        return self._question is None and (
+            self._input.pending > 0 or (self._intake is not None and self._intake.has_begun)
+        )
 
     @property
     def bytes_held(self) -> int:
         """Bytes of content and of waiting commands in memory."""
         held = self._input.pending
-        return held + self._collector.held if self._collector is not None else held
+        return held + self._intake.held if self._intake is not None else held
 
     def bytes_to_send(self) -> bytes:
         """Return what is to be sent now, and forget it."""
@@ -268,10 +259,8 @@ class SmtpServer:
         """Keep nothing more of the content being received; answer `reply` when it ends."""
         if self._question is not None or self._state not in (_CONTENT, _CHUNK, State.CHUNKS):
             raise NotAsked("no content is being received")
-        self._content_refusal = self._content_refusal or reply
-        if self._collector is None:
-            self._collector = self._new_collector()
-        self._collector.discard()
+        assert self._intake is not None
+        self._intake.refuse(reply)
 
     def tls_established(self) -> None:
         """The handshake is done: forget all the client said before it (RFC 3207 4.2)."""
@@ -405,8 +394,7 @@ class SmtpServer:
         self._envelope = None
         self._recipients = []
         self._recipients_tried = 0
-        self._collector = None
-        self._content_refusal = None
+        self._intake = None
         if step is not None:
             self._step(step)
 
@@ -505,18 +493,42 @@ class SmtpServer:
             self._fault(answers.NO_ARGUMENT, events)
             return
         assert self._mail is not None
-        self._chunk = None
+        self._intake = Intake(self._limits, None)
         self._ask(ContentAnnounced(self._mail.size_bytes), events)
 
+    def _on_bdat(self, argument: bytes, events: list[Event]) -> None:
+        chunk = self._parse_chunk(argument, events)
+        if chunk is None:
+            return
+        assert self._mail is not None
+        if self._intake is not None:
+            self._intake.continue_with(chunk)
+            self._step(Step.CHUNK_BEGUN)
+        else:
+            self._intake = Intake(self._limits, chunk)
+            size = chunk.size if chunk.is_last else self._mail.size_bytes
+            self._ask(ContentAnnounced(size), events)
+
+    def _parse_chunk(self, argument: bytes, events: list[Event]) -> Chunk | None:
+        """Parse a BDAT; one that makes no sense ends the session: nobody knows where commands resume."""
+        try:
+            size, is_last = commands.parse_chunk(argument)
+        except SmtpReply as reply:
+            events.append(self.close(reply))
+            return None
+        return Chunk(size, is_last)
+
     def _begin_content(self) -> None:
-        if self._chunk is None:
+        assert self._intake is not None
+        if self._intake.chunk is None:
             self._step(Step.CONTENT_BEGUN)
             self._output.append(answers.SEND_CONTENT)
         else:
-            self._begin_chunk(self._chunk)
+            self._step(Step.CHUNK_BEGUN)
 
     def _refuse_announced(self, reply: SmtpReply, events: list[Event]) -> None:
-        chunk = self._chunk
+        assert self._intake is not None
+        chunk = self._intake.chunk
         self._end_transaction(Step.TRANSACTION_ENDED)
         if chunk is None:
             self._send(reply)
@@ -524,111 +536,41 @@ class SmtpServer:
             self._unwanted_octets, self._unwanted_reply = chunk.size, reply
         events.append(MessageRefused(reply))
 
-    def _new_collector(self) -> ContentCollector:
-        # Stuffed dots may make the wire form up to a third longer than the mail.
-        stuffing = self._limits.message // 3 + len(content.END) if self._chunk is None else 0
-        return ContentCollector(self._limits.message + stuffing)
-
     def _read_content(self, events: list[Event]) -> bool:
-        """Look for the end of DATA in what came; return whether the session can go on."""
-        waiting = self._input
-        data, start = waiting.data, waiting.position
-        if start >= len(data):
+        """Read DATA from what came; return whether the session can go on."""
+        assert self._intake is not None
+        if not self._intake.read_data(self._input):
             return False
-        collector = self._collector
-        if collector is None:
-            # Most mails lie in the buffer as a whole: one search, one copy.
-            if data.startswith(b".\r\n", start):
-                waiting.position = start + 3
-                self._finish_content(b"", events)
-                return True
-            end = data.find(content.END, start)
-            if end >= 0:
-                waiting.position = end + len(content.END)
-                self._finish_content(data[start : end + 2], events)
-                return True
-            collector = self._collector = self._new_collector()
-        consumed = collector.append_until_end(data[start:] if start else data)
-        if consumed < 0:
-            waiting.clear()
-            return False
-        waiting.position = start + consumed
-        self._finish_content(None if collector.overflowed else collector.content(), events)
+        self._finish_content(self._intake, events)
         return True
-
-    def _finish_content(self, raw: bytes | None, events: list[Event]) -> None:
-        """Judge a content that came in full; `raw` None when it was too large to be kept."""
-        assert self._mail is not None
-        refusal = self._content_refusal
-        if refusal is None:
-            try:
-                if raw is None:
-                    raise content.too_large(self._limits)
-                whole = content.judged(
-                    content.unstuff(raw) if self._chunk is None else raw,
-                    self._config.members_line_ends
-                    if self.is_authenticated
-                    else self._config.strangers_line_ends,
-                    self._limits,
-                )
-            except SmtpReply as reply:
-                refusal = reply
-            else:
-                self._collector = None
-                self._ask(MessageComplete(self._mail.envelope(tuple(self._recipients)), whole), events)
-                return
-        self._send(refusal)
-        self._end_transaction(Step.TRANSACTION_ENDED)
-        events.append(MessageRefused(refusal))
-
-    # BDAT (RFC 3030).
-
-    def _parse_chunk(self, argument: bytes, events: list[Event]) -> _Chunk | None:
-        """Parse a BDAT; one that cannot be understood ends the session, since nobody knows where commands
-        resume.
-        """
-        try:
-            size, is_last = commands.parse_chunk(argument)
-        except SmtpReply as reply:
-            events.append(self.close(reply))
-            return None
-        return _Chunk(size, is_last)
-
-    def _on_bdat(self, argument: bytes, events: list[Event]) -> None:
-        chunk = self._parse_chunk(argument, events)
-        if chunk is None:
-            return
-        assert self._mail is not None
-        if self._state is State.CHUNKS:
-            self._begin_chunk(chunk)
-        else:
-            self._chunk = chunk
-            size = chunk.size if chunk.is_last else self._mail.size_bytes
-            self._ask(ContentAnnounced(size), events)
-
-    def _begin_chunk(self, chunk: _Chunk) -> None:
-        self._step(Step.CHUNK_BEGUN)
-        self._chunk = chunk
-        self._chunk_remaining = chunk.size
-        if self._collector is None:
-            self._collector = self._new_collector()
 
     def _read_chunk(self, events: list[Event]) -> bool:
-        """Take the octets of a BDAT from what came; return whether the session can go on."""
-        chunk, collector = self._chunk, self._collector
-        assert chunk is not None
-        assert collector is not None
-        taken = self._input.take(self._chunk_remaining)
-        collector.append(taken)
-        self._chunk_remaining -= len(taken)
-        if self._chunk_remaining:
+        """Read the octets of a BDAT from what came; return whether the session can go on."""
+        intake = self._intake
+        assert intake is not None
+        assert intake.chunk is not None
+        if not intake.read_chunk(self._input):
             return False
-        if chunk.is_last or collector.overflowed:
-            self._finish_content(None if collector.overflowed else collector.content(), events)
+        if intake.is_over:
+            self._finish_content(intake, events)
         else:
             self._step(Step.CHUNK_ENDED)
-            self._send(SmtpReply(250, "2.0.0", f"{chunk.size} octets received"))
+            self._send(SmtpReply(250, "2.0.0", f"{intake.chunk.size} octets received"))
         return True
+
+    def _finish_content(self, intake: Intake, events: list[Event]) -> None:
+        assert self._mail is not None
+        config = self._config
+        outcome = intake.judged(
+            config.members_line_ends if self.is_authenticated else config.strangers_line_ends
+        )
+        if isinstance(outcome, bytes):
+            self._intake = None
+            self._ask(MessageComplete(self._mail.envelope(tuple(self._recipients)), outcome), events)
+        else:
+            self._send(outcome)
+            self._end_transaction(Step.TRANSACTION_ENDED)
+            events.append(MessageRefused(outcome))
 
     def _skip_octets(self, events: list[Event]) -> bool:
         """Throw the octets of a refused BDAT away; return whether the session can go on."""
