@@ -110,6 +110,20 @@ class Web(Section):
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()  # whose X-Forwarded-For is believed
 
 
+class Oa(Section):
+    """What OA systems use: sign-on from their pages, and SQL access of a role of their own."""
+
+    redirect_hosts: tuple[str, ...] = ()  # whose absolute addresses password.asp and /sso may lead to
+    md5_login: bool = True  # login.asp also takes the MD5 of a password
+    sso_secrets: tuple[str, ...] = Field((), repr=False)  # of integrations that sign tickets for /sso
+    sql_listen: str = ""  # "host:port" of the embedded database for the OA's role; "" = its socket only
+    sql_role: str = Field("postroad_oa", pattern=r"^[a-z_][a-z0-9_]{0,62}$")
+    sql_connections: int = Field(20, gt=0)
+    sql_statement_seconds: int = Field(30, gt=0)
+    timezone: str = ""  # of dates in the tables, such as "Asia/Shanghai"; "" = the server's
+    websent_days: int = Field(30, gt=0)  # how long rows are kept once they are done
+
+
 class Log(Section):
     """One line an event, on standard error."""
 
@@ -137,6 +151,7 @@ class Settings(BaseSettings):
     storage: Storage = Storage()
     sign_in: SignInLimits = SignInLimits()
     web: Web = Web()
+    oa: Oa = Oa()
     log: Log = Log()
 
     @property
