@@ -18,7 +18,7 @@ dev:
 	@scripts/setup --dev
 
 run: setup
-	@exec .venv/bin/postroad serve --demo
+	@POSTROAD_LOG__FORMAT=$${POSTROAD_LOG__FORMAT:-console} exec .venv/bin/postroad serve --demo
 
 test: dev
 	@scripts/check

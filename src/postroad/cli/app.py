@@ -44,6 +44,7 @@ NOUNS = {
     "list": ("postroad.cli.distribution_list:app", "Distribution lists and their members."),
 }
 DEEDS = {
+    "serve": ("postroad.cli.serve:serve", "Run the server, with --demo on invented mail."),
     "doctor": ("postroad.cli.doctor:doctor", "Look at DNS, ports, TLS, clock, disk and database."),
 }
 
@@ -131,11 +132,14 @@ def _parse(tokens: list[str]) -> tuple[Any, inspect.BoundArguments]:
 
 
 def _execute(command: Any, bound: inspect.BoundArguments, options: Options) -> int:
-    if not inspect.iscoroutinefunction(command):  # --help, --version
+    is_asynchronous = inspect.iscoroutinefunction(command)
+    if not is_asynchronous and "desk" not in inspect.signature(command).parameters:  # --help, --version
         command(*bound.args, **bound.kwargs)
         return 0
     desk = Desk(options)
     try:
+        if not is_asynchronous:  # `serve` has a loop of its own, and gives its exit code
+            return int(command(*bound.args, **bound.kwargs, desk=desk))
         answer: Answer = asyncio.run(command(*bound.args, **bound.kwargs, desk=desk))
     except UsageError:
         raise
