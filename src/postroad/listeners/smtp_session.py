@@ -45,6 +45,7 @@ LINGER_SECONDS = 10.0  # for a client to read our last words before the connecti
 
 _NO_ROOM: Final = SmtpReply(452, "4.3.1", "Too much mail is coming in at once; try again")
 _FAILED: Final = SmtpReply(451, "4.3.0", "Something went wrong here; try again later")
+_BROKEN: Final = SmtpReply(421, "4.3.0", "Something went wrong here; try again later")
 _TOO_SLOW: Final = SmtpReply(451, "4.3.0", "Could not be saved in time; try again later")
 _TOO_MANY: Final = SmtpReply(421, "4.7.0", "Too many connections; try again later")
 _IDLE: Final = SmtpReply(421, "4.4.2", "Nothing was heard for too long; closing")
@@ -234,6 +235,11 @@ class SmtpSession(asyncio.Protocol):
                 if self._is_lost or engine.question is not question:
                     break  # the session was ended meanwhile
                 self._observe(engine.accept(text) if refusal is None else engine.reject(refusal))
+        except Exception:
+            # A mistake of ours outside the acceptor: the client hears a last word all the same.
+            self._log.exception("smtp.broken", client=self._client)
+            self._door.metrics.failures.inc()
+            self._end(_BROKEN)
         finally:
             self._work = None
             if self._is_lost:
