@@ -65,9 +65,7 @@ class Blobs:
 
     def __init__(self, location: str, store: BlobStore | None = None) -> None:
         """`location` is a directory (made when first written to) or an `s3://bucket/prefix` address."""
-        self._store = store or (
-            ObjectBlobs(from_url(location)) if "://" in location else LocalBlobs(Path(location))
-        )
+        self._store = store or open_store(location)
 
     async def put(self, data: bytes) -> str:
         """Write a blob durably and return its new key. Raises `BlobsFull`, `BlobsUnavailable`."""
@@ -91,6 +89,11 @@ class Blobs:
     def list(self) -> AsyncIterator[list[BlobInfo]]:
         """Tell all blobs in batches. Raises `BlobsUnavailable`."""
         return self._store.list()
+
+
+def open_store(location: str) -> BlobStore:
+    """The store at `location`: a directory, or an `s3://bucket/prefix` address."""
+    return ObjectBlobs(from_url(location)) if "://" in location else LocalBlobs(Path(location))
 
 
 class LocalBlobs:
