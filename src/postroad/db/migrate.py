@@ -15,7 +15,7 @@ from importlib.resources.abc import Traversable
 
 import asyncpg
 
-from postroad.db.pool import CONNECT_SECONDS, DatabaseUnavailable, is_unavailable
+from postroad.db.pool import DatabaseUnavailable, connect, is_unavailable
 
 # Any constant will do; this one is the bytes of "pstroad1" and so recognisable in pg_locks.
 ADVISORY_LOCK = int.from_bytes(b"pstroad1")
@@ -79,12 +79,7 @@ async def migrate(dsn: str, migrations: list[Migration] | None = None) -> list[i
     Raises `SchemaTooNew`, `SchemaChanged`, `MigrationFailed` or `DatabaseUnavailable`.
     """
     wanted = read_migrations() if migrations is None else migrations
-    try:
-        connection = await asyncpg.connect(dsn, timeout=CONNECT_SECONDS)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        if isinstance(error, OSError | TimeoutError) or is_unavailable(error):
-            raise DatabaseUnavailable(f"cannot connect: {error}") from error
-        raise
+    connection = await connect(dsn)
     try:
         # A session's lock, not a transaction's: each file is a transaction of its own.
         await connection.execute("SELECT pg_advisory_lock($1)", ADVISORY_LOCK)

@@ -211,6 +211,16 @@ def is_unavailable(error: BaseException) -> bool:
     return isinstance(error, ConnectionError)
 
 
+async def connect(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
+    """Open a connection outside any pool; the caller closes it. Raises `DatabaseUnavailable`."""
+    try:
+        return await asyncpg.connect(dsn, timeout=CONNECT_SECONDS)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        if isinstance(error, OSError | TimeoutError) or is_unavailable(error):
+            raise DatabaseUnavailable(f"cannot connect: {error}") from error
+        raise
+
+
 async def prepare_connection(connection: Connection) -> None:
     """Teach a new connection to speak jsonb as Python values."""
     await connection.set_type_codec(

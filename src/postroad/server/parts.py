@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from postroad.config import Settings
+from postroad.db.jobs import REMOVING_BLOBS
 from postroad.db.notify import Announcer, Listener
 from postroad.db.pool import Database
 from postroad.directory.accounts import Accounts
@@ -130,8 +131,8 @@ async def open_parts(settings: Settings, dsn: str, clock: Clock) -> AsyncIterato
             jobs=(
                 Job("sign-in failures", timedelta(minutes=5), attempts.sweep),
                 Job("sessions", timedelta(hours=1), sessions.sweep),
-                Job("released mail", timedelta(minutes=1), sweeper.sweep),
-                Job("orphaned blobs", timedelta(hours=6), sweeper.sweep_blobs),
+                Job(REMOVING_BLOBS[0], timedelta(minutes=1), sweeper.sweep),
+                Job(REMOVING_BLOBS[1], timedelta(hours=6), sweeper.sweep_blobs),
                 Job("events", timedelta(hours=1), Retention(database, clock).sweep),
             ),
         )
