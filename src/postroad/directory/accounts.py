@@ -218,10 +218,10 @@ class Accounts:
         """Lock an account out of every door, or let it in again. Mail to it is refused while it is locked."""
         return await self.update(address, is_disabled=is_disabled)
 
-    async def set_password(self, address: Address, password: str) -> None:
+    async def set_password(self, address: Address, password: str) -> int:
         """Change the password: what was remembered for the old one and every web session is void at once.
 
-        Raises `UnknownAccount`, `WeakPassword`, `TooBusyToHash`.
+        Returns the credential's new version, for a session of who changed it. Raises `UnknownAccount`, `WeakPassword`, `TooBusyToHash`.
         """
         check_policy(password, address.key)
         password_hash = await self._hashing.hash(password)
@@ -230,7 +230,7 @@ class Accounts:
                 """
                 UPDATE credential SET password_hash = $2, version = version + 1, changed_at = now()
                 FROM account WHERE account.id = account_id AND address = $1
-                RETURNING account_id
+                RETURNING account_id, version
                 """,
                 address.key,
                 password_hash,
@@ -243,6 +243,8 @@ class Accounts:
                 connection, [Event("credential.changed", account_id, {"address": address.key})]
             )
             await announce_in(connection, account_ids=[account_id])
+        version: int = row["version"]
+        return version
 
     async def remove(self, address: Address) -> None:
         """Remove the account and all its mail. Raises `UnknownAccount`.
