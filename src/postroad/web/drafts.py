@@ -24,12 +24,12 @@ from postroad.message.address import Address, BadAddress
 from postroad.message.answers import Original, forward, reply
 from postroad.message.compose import Attachment, Draft, compose
 from postroad.message.headers import Mailbox, header_fields, parse_addresses
-from postroad.message.scan import Part, find_part
+from postroad.message.scan import find_part
 from postroad.message.summary import MessageSummary, summarise
 from postroad.message.text import decoded, html_body, readable_text, text_body
 from postroad.web.forms import EntryName, Form, entry_name
 from postroad.web.frame import quotable
-from postroad.web.parts import file_name, file_parts
+from postroad.web.parts import decoded_size, file_name, file_parts
 from postroad.web.views import ComposeForm, DraftAttachment
 
 MAX_ADDRESSES = 100_000  # characters of one recipient field: 1,000 recipients and their names
@@ -62,7 +62,7 @@ class Stored:
     def files(self, prefix: str = "") -> list[DraftAttachment]:
         """Its files as the form lists them."""
         return [
-            DraftAttachment(prefix + found.section, file_name(found.part, "file"), _size(found.part))
+            DraftAttachment(prefix + found.section, file_name(found.part, "file"), decoded_size(found.part))
             for found in file_parts(self.summary.structure)
         ]
 
@@ -263,7 +263,3 @@ def _kept(sections: Sequence[str], stored: Stored | None, source: Stored | None)
         if attachment is not None:
             found.append(attachment)
     return found
-
-
-def _size(part: Part) -> int:
-    return part.size_bytes * 3 // 4 if part.encoding == "base64" else part.size_bytes

@@ -92,10 +92,17 @@ def file_name(part: Part, fallback: str) -> str:
     return f"{fallback}.{ending}" if ending.isalnum() and len(ending) <= 5 else fallback
 
 
+def decoded_size(part: Part) -> int:
+    """About how many bytes a part has when decoded: base64 carries three in four, apart from its line ends."""
+    if part.encoding != "base64":
+        return part.size_bytes
+    return max(part.size_bytes - 2 * part.line_count, 0) * 3 // 4
+
+
 def attachment(message_url: str, found: FoundPart, fallback: str) -> Attachment:
-    """A file as the page shows it. Its size is that of the decoded bytes, near enough."""
+    """A file as the page shows it."""
     part = found.part
-    size = part.size_bytes * 3 // 4 if part.encoding == "base64" else part.size_bytes
+    size = decoded_size(part)
     url = f"{message_url}/part/{found.section}"
     preview = f"{url}?preview=1" if part.media_type in IMAGE_SIGNATURES else None
     return Attachment(file_name(part, fallback), part.media_type, size, url, preview)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from starlette.requests import Request
@@ -150,9 +151,8 @@ class SigningIn:
         address = visit.session.address
         client = self._door.client(visit.request)
         try:
-            await self._sign_in.check(str(address), current, client, "web")
-            await self._accounts.set_password(address, new)
-            principal = await self._sign_in.check(str(address), new, client, "web")
+            principal = await self._sign_in.check(str(address), current, client, "web")
+            version = await self._accounts.set_password(address, new)
         except WrongCredentials:
             return self._password_form(visit, visit.say("The password now is not right."), 401)
         except WeakPassword as refusal:
@@ -162,7 +162,7 @@ class SigningIn:
             return self._password_form(visit, text, status, headers)
         except TooBusyToHash:
             return self._password_form(visit, visit.say("The server is busy. Please try again."), 503)
-        token = await self._sessions.open(principal)
+        token = await self._sessions.open(replace(principal, credential_version=version))
         response = self._password_form(visit, is_done=True)
         self._door.set_session(visit.request, response, token, self._session_seconds)
         return response
