@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -135,6 +135,13 @@ async def open_house(
         app.stop()
 
 
+async def until(holds: Callable[[], Awaitable[bool]], seconds: float = 10) -> None:
+    """Wait until a condition holds."""
+    async with asyncio.timeout(seconds):
+        while not await holds():  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
 @asynccontextmanager
 async def served(house: House) -> AsyncIterator[str]:
     """Serve the application on a free port of the loopback; yields its address."""
@@ -147,8 +154,11 @@ async def served(house: House) -> AsyncIterator[str]:
         )
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         task = asyncio.create_task(server.serve(sockets=[door]))
-        while not server.started:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+
+        async def is_up() -> bool:
+            return server.started
+
+        await until(is_up)
         house.url = f"http://127.0.0.1:{door.getsockname()[1]}"
         try:
             yield house.url

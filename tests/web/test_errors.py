@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from postroad.db.pool import Database
 from tests.web.client import Visitor
 from tests.web.conftest import Lin
-from tests.web.house import House
+from tests.web.house import House, until
 
 
 async def test_what_is_not_there_is_said_in_both_languages(house: House) -> None:
@@ -35,9 +33,11 @@ async def test_while_the_database_is_away_pages_say_so_and_try_again(lin: Lin, d
     await database.close()
     database.dsn = good
     await database.open()
-    async with asyncio.timeout(10):
-        while (await lin.visitor.get("/mail")).status != 303:
-            await asyncio.sleep(0.05)
+
+    async def is_back() -> bool:
+        return (await lin.visitor.get("/mail")).status == 303
+
+    await until(is_back)
 
 
 async def test_wrong_methods_and_bodies_are_refused(lin: Lin) -> None:

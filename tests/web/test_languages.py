@@ -50,6 +50,7 @@ def test_every_message_is_translated_with_the_same_values() -> None:
         originals = message.id if isinstance(message.id, tuple) else (message.id,)
         strings = translated.string if isinstance(translated.string, tuple) else (translated.string,)
         for one in strings:
+            assert isinstance(one, str)
             assert placeholders(one) == placeholders(originals[-1]), message.id
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 
 from postroad.mailstore.flags import Flag, FlagChange
 from postroad.mailstore.folders import Role
 from tests.web.client import Visitor
 from tests.web.conftest import Lin
-from tests.web.house import House
+from tests.web.house import House, until
 from tests.web.mails import mail
 
 
@@ -117,9 +116,10 @@ async def test_a_search_finds_chinese_and_latin_words_with_operators(house: Hous
     async def found(query: str) -> list[str]:
         return subjects((await lin.visitor.get(f"/mail/search?q={query}")).text)
 
-    async with asyncio.timeout(10):
-        while await found("oolong") != ["Autumn list"]:
-            await asyncio.sleep(0.05)
+    async def is_indexed() -> bool:
+        return await found("oolong") == ["Autumn list"]
+
+    await until(is_indexed)
     assert await found("%E6%8A%A5%E4%BB%B7") == ["春茶报价"]
     assert await found("from:jonas") == ["Autumn list"]
     assert await found("from:jonas+subject:%E6%98%A5%E8%8C%B6") == []

@@ -41,8 +41,8 @@ async def test_a_text_body_has_links_and_folded_quotes_and_is_escaped(house: Hou
 
 async def test_html_is_shown_in_a_sandboxed_frame_under_its_own_policy(house: House, lin: Lin) -> None:
     html = (
-        '<p onclick="x()">Hello</p><script>steal()</script><form action="https://evil.example"><input></form>'
-        '<a href="javascript:x()">a</a><iframe src="https://evil.example"></iframe><base href="//evil.example">'
+        '<p onclick="x()">Hello</p><script>steal()</script><form action="//evil.example"><input></form>'
+        '<a href="javascript:x()">a</a><iframe src="https://evil.example"></iframe><base href="//e.example">'
         '<meta http-equiv="refresh" content="0;url=//evil.example"><svg onload="x()"></svg>'
     )
     url, page = await opened(house, lin, mail(html=html))

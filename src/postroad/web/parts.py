@@ -93,7 +93,7 @@ def file_name(part: Part, fallback: str) -> str:
 
 
 def decoded_size(part: Part) -> int:
-    """About how many bytes a part has when decoded: base64 carries three in four, apart from its line ends."""
+    """About how many bytes a part has when decoded: base64 carries three in four, but for line ends."""
     if part.encoding != "base64":
         return part.size_bytes
     return max(part.size_bytes - 2 * part.line_count, 0) * 3 // 4
