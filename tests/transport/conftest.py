@@ -128,7 +128,7 @@ class House:
             list(targets),
         )
 
-    async def list(
+    async def distribution_list(
         self,
         address: str,
         *members: str,
