@@ -100,13 +100,20 @@ class Messages:
         self._ids = IdBlocks(database, "message_id_seq")
 
     async def prepare(
-        self, body: bytes, summary: MessageSummary, prefix: bytes = b"", trace_offset: int = 0
+        self,
+        body: bytes,
+        summary: MessageSummary,
+        prefix: bytes = b"",
+        trace_offset: int = 0,
+        message_id: int | None = None,
     ) -> NewMail:
         """Give a mail its id, and its blob when it is large: all that must happen before the transaction.
 
-        `summary` is that of `body`. Raises `BlobsFull`, `BlobsUnavailable`.
+        `summary` is that of `body`. `message_id` was taken before (`take_id`), for a prefix that names it.
+        Raises `BlobsFull`, `BlobsUnavailable`.
         """
-        message_id = await self._ids.take()
+        if message_id is None:
+            message_id = await self._ids.take()
         thread = thread_of(summary.thread_root)
         if len(body) <= self._inline_bytes:
             return NewMail(message_id, summary, thread, body, None, prefix, trace_offset)
@@ -117,15 +124,16 @@ class Messages:
         """Return an id that no mail has or gets. Raises `DatabaseUnavailable`."""
         return await self._ids.take()
 
-    async def prepare_content(self, body: bytes) -> NewContent:
-        """Give a mail that only passes through its id, and its blob when it is large.
+    async def prepare_content(
+        self, message_id: int, body: bytes, prefix: bytes = b"", trace_offset: int = 0
+    ) -> NewContent:
+        """Give a mail that only passes through its blob when it is large; its id was taken before.
 
         Raises `BlobsFull`, `BlobsUnavailable`.
         """
-        message_id = await self._ids.take()
         if len(body) <= self._inline_bytes:
-            return NewContent(message_id, body)
-        return NewContent(message_id, None, await self._blobs.put(body))
+            return NewContent(message_id, body, None, prefix, trace_offset)
+        return NewContent(message_id, None, await self._blobs.put(body), prefix, trace_offset)
 
     async def store_contents_in(self, connection: Connection, contents: Sequence[NewContent]) -> None:
         """Write mails that only pass through by COPY, in the caller's transaction."""

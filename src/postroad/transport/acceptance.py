@@ -10,7 +10,6 @@ import ipaddress
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network
 from typing import Protocol
@@ -41,6 +40,8 @@ from postroad.transport.trace import (
 )
 
 Network = IPv4Network | IPv6Network
+
+MAX_CLIENTS = 10_000  # remembered addresses, about 1 MB
 
 log = structlog.get_logger("postroad.transport.acceptance")
 
@@ -128,6 +129,7 @@ class Acceptance:
         self._hostname = hostname
         self._relay_networks = tuple(relay_networks)
         self._clock = clock
+        self._near: dict[str, bool] = {}  # client addresses that were looked for in the networks
 
     # Judging
 
@@ -188,14 +190,15 @@ class Acceptance:
     def _may_relay(self, session: SessionInfo) -> bool:
         if session.principal is not None:
             return True
-        if not self._relay_networks:
-            return False
-        try:
-            address = ipaddress.ip_address(session.client_address)
-        except ValueError:
-            return False
-        mapped = getattr(address, "ipv4_mapped", None)
-        return any((mapped or address) in network for network in self._relay_networks)
+        return bool(self._relay_networks) and self._is_near(session.client_address)
+
+    def _is_near(self, client_address: str) -> bool:
+        known = self._near.get(client_address)
+        if known is None:
+            if len(self._near) >= MAX_CLIENTS:
+                self._near.clear()
+            known = self._near[client_address] = _is_in(client_address, self._relay_networks)
+        return known
 
     # Taking
 
@@ -217,16 +220,19 @@ class Acceptance:
             routing = await self._route(envelope, content, principal, may_relay)
             if routing.refused and len(routing.refused) == len(envelope.recipients):
                 raise routing.refused[0].reply
-            draft = self._draft(envelope, content, principal, authors, routing)
-            mail_id = await self._take(
-                replace(
-                    draft,
-                    received=lambda name: received(session, envelope, self._hostname, name, self._clock()),
-                ),
-                envelope,
-                routing,
+            draft = Draft(
+                body=content,
+                sender=envelope.mail_from,
+                received=lambda name: received(session, envelope, self._hostname, name, self._clock()),
+                locals=routing.locals,
+                remotes=routing.remotes,
+                sign_as=_domain_of(authors),
+                account_id=None if principal is None else principal.account_id,
+                return_content=envelope.ret,
+                envelope_id=envelope.envelope_id,
+                is_smtputf8=envelope.smtputf8,
             )
-        return mail_id_text(mail_id)
+            return mail_id_text(await self._take(draft, envelope, routing))
 
     async def take_from_account(
         self,
@@ -248,8 +254,19 @@ class Acceptance:
             routing = await self._route(envelope, content, account, may_relay=True)
             if routing.refused:
                 raise RecipientsRefused(routing.refused)
-            draft = self._draft(envelope, content, account, authors, routing)
-            return await self._take(replace(draft, filed=filed, replaced=replaced), envelope, routing)
+            draft = Draft(
+                body=content,
+                sender=envelope.mail_from,
+                received=lambda name: received_locally(self._hostname, "HTTP", name, self._clock()),
+                locals=routing.locals,
+                remotes=routing.remotes,
+                sign_as=_domain_of(authors),
+                account_id=account.account_id,
+                is_smtputf8=envelope.smtputf8,
+                filed=filed,
+                replaced=replaced,
+            )
+            return await self._take(draft, envelope, routing)
 
     async def _route(
         self, envelope: Envelope, content: bytes, principal: Principal | None, may_relay: bool
@@ -263,27 +280,6 @@ class Acceptance:
         )
         await self._drop_full(routing, len(content))
         return routing
-
-    def _draft(
-        self,
-        envelope: Envelope,
-        content: bytes,
-        principal: Principal | None,
-        authors: Sequence[Mailbox],
-        routing: Routing,
-    ) -> Draft:
-        return Draft(
-            body=content,
-            sender=envelope.mail_from,
-            received=lambda name: received_locally(self._hostname, "HTTP", name, self._clock()),
-            locals=routing.locals,
-            remotes=routing.remotes,
-            sign_as=_domain_of(authors),
-            account_id=None if principal is None else principal.account_id,
-            return_content=envelope.ret,
-            envelope_id=envelope.envelope_id,
-            is_smtputf8=envelope.smtputf8,
-        )
 
     async def _take(self, draft: Draft, envelope: Envelope, routing: Routing) -> int:
         plan = Plan()
@@ -342,6 +338,16 @@ class Acceptance:
                 kept.append(local)
         if len(kept) != len(routing.locals):
             routing.locals[:] = kept
+
+
+def _is_in(client_address: str, networks: Sequence[Network]) -> bool:
+    try:
+        address = ipaddress.ip_address(client_address)
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address in network for network in networks)
 
 
 @contextmanager

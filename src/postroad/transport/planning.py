@@ -105,13 +105,13 @@ class Planner:
         signature = b""
         if draft.sign_as is not None and draft.remotes:
             signature = await self._signer.sign(draft.sign_as, draft.body)
+        message_id = await self._messages.take_id()
         path = return_path(draft.sender)
+        trace = draft.received(mail_id_text(message_id))
         if draft.locals or draft.filed:
-            mail = await self._messages.prepare(draft.body, draft.summary or summarise(draft.body))
-            trace = draft.received(mail_id_text(mail.id))
-            mail = replace(mail, prefix=path + trace, trace_offset=len(path))
+            summary = draft.summary or summarise(draft.body)
+            mail = await self._messages.prepare(draft.body, summary, path + trace, len(path), message_id)
             plan.mails.append(mail)
-            message_id = mail.id
             for local in draft.locals:
                 plan.deliveries.append(Delivery.of(mail, local.account.account_id, now))
                 plan.events.append(Event(MAIL_ARRIVED, local.account.account_id, {"message_id": mail.id}))
@@ -121,10 +121,9 @@ class Planner:
                 )
         else:
             # Nobody here reads it: no list row, no structure, and nothing to sweep when it has left.
-            content = await self._messages.prepare_content(draft.body)
-            message_id = content.id
-            trace = draft.received(mail_id_text(message_id))
-            plan.contents.append(replace(content, prefix=path + trace, trace_offset=len(path)))
+            plan.contents.append(
+                await self._messages.prepare_content(message_id, draft.body, path + trace, len(path))
+            )
         plan.size_bytes += len(draft.body) + 1000
         if draft.remotes:
             await self._queue(plan, draft, message_id, signature, path, trace, now)

@@ -133,6 +133,15 @@ class Router:
         """Return where the recipients lead. Raises `DatabaseUnavailable`; refusals are part of the answer."""
         routing = Routing()
         known = await self._directory.resolve_many([each.address for each in recipients])
+        if len(recipients) == 1:  # nearly every mail: nothing to follow, nothing to tell apart
+            (only,) = recipients
+            meaning = known[only.address.key]
+            if isinstance(meaning, LocalAccount) and not meaning.is_disabled:
+                routing.locals.append(Local(meaning, only))
+                return routing
+            if isinstance(meaning, NotLocal) and sending.may_relay:
+                routing.remotes.append(Remote(only))
+                return routing
         walk = _Walk(self._directory, sending, routing)
         await walk.go([_Step(each.address, each, ()) for each in recipients], known)
         return routing

@@ -6,7 +6,7 @@ Pure. RFC 5321 4.4 (trace information), 6.3 (loop detection); RFC 9228 (Delivere
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 
 from postroad.message.address import Address
 from postroad.protocols.smtp.envelope import Envelope, SessionInfo
@@ -36,7 +36,7 @@ def begins_with_field(content: bytes) -> bool:
 
 def format_date(moment: datetime) -> str:
     """Write a time the way RFC 5322 3.3 does (`Fri, 21 Nov 1997 09:55:06 +0000`), in its own offset."""
-    offset = moment.strftime("%z")[:5] or "+0000"
+    offset = "+0000" if moment.tzinfo is UTC else moment.strftime("%z")[:5] or "+0000"
     return (
         f"{_DAYS[moment.weekday()]}, {moment.day} {_MONTHS[moment.month - 1]} {moment.year} "
         f"{moment.hour:02}:{moment.minute:02}:{moment.second:02} {offset}"
