@@ -19,7 +19,7 @@ import structlog
 from postroad.db.pool import DatabaseUnavailable
 from postroad.directory.resolver import LocalAccount, NotLocal, Resolution, UnknownLocal
 from postroad.mailstore.errors import BlobsFull, BlobsUnavailable
-from postroad.message.address import Address, BadAddress
+from postroad.message.address import Address, BadAddress, canonical_domain
 from postroad.message.headers import Mailbox
 from postroad.protocols.smtp.envelope import Envelope, EnvelopeRecipient, Notify, Principal, SessionInfo
 from postroad.protocols.smtp.replies import SmtpReply
@@ -369,8 +369,13 @@ def _as_replies() -> Iterator[None]:
 def _domain_of(authors: Sequence[Mailbox]) -> str | None:
     """The domain that can vouch for a mail: that of its author (RFC 9989: what DKIM must align with)."""
     for author in authors:
+        _, at, domain = author.address_text.rpartition("@")
+        if not at:
+            continue
+        if domain.isascii():
+            return domain.lower()
         try:
-            return Address.parse(author.address_text).domain
+            return canonical_domain(domain)
         except BadAddress:
             continue
     return None

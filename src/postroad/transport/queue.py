@@ -170,7 +170,7 @@ class Queue:
         Raises `DatabaseUnavailable`.
         """
         async with self._database.transaction() as connection:
-            await _plan_anew_in(connection)
+            await plan_anew_in(connection)
             routes = await self._due_routes_in(connection, now, without)
             if not routes:
                 return []
@@ -242,7 +242,6 @@ async def remove_in(
     `shared` are the ids of those envelopes that were queued for more than one recipient: they are locked
     first, in order, so that two workers who finish the last two recipients at once cannot both leave it.
     """
-    await _plan_anew_in(connection)
     if shared:
         await connection.execute(
             "SELECT FROM queue_envelope WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE",
@@ -266,7 +265,6 @@ async def remove_in(
 
 async def defer_in(connection: Connection, owner: int, deferrals: Sequence[Deferral]) -> None:
     """Write down failed attempts. A row that somebody else has leased meanwhile is theirs to judge."""
-    await _plan_anew_in(connection)
     await connection.execute(
         "UPDATE queue_recipient q SET next_attempt_at = k.at, lease_owner = NULL, "
         "delay_notified = k.notified, last_code = k.code, last_status = k.status, last_text = k.text, "
@@ -287,7 +285,7 @@ async def defer_in(connection: Connection, owner: int, deferrals: Sequence[Defer
     )
 
 
-async def _plan_anew_in(connection: Connection) -> None:
+async def plan_anew_in(connection: Connection) -> None:
     """Plan by the tables as they are now.
 
     A plan kept from when the queue was empty reads all of a full one.

@@ -30,10 +30,20 @@ from postroad.transport.outcomes import Attempted, Delivered
 from postroad.transport.plan import Announce, Plan, PlanWriter
 from postroad.transport.planning import mail_id_text
 from postroad.transport.presence import Presence
-from postroad.transport.queue import Deferral, QueuedEnvelope, QueuedRecipient, defer_in, remove_in
+from postroad.transport.queue import (
+    Deferral,
+    QueuedEnvelope,
+    QueuedRecipient,
+    defer_in,
+    plan_anew_in,
+    remove_in,
+)
 from postroad.transport.retry import Expired, Schedule
 
 MAX_BATCH = 500  # mails; about 20 ms of the database's time
+# Outcomes are gathered for so long: batches of 100 cost a third less a mail than those of 15. It is also the
+# window in which a crash lets a mail be delivered twice.
+GATHER_SECONDS = 0.02
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 10.0
 
@@ -136,6 +146,8 @@ class Settlement:
             await self._wake.wait()
             self._wake.clear()
             while self._pending:
+                if len(self._pending) < MAX_BATCH // 4:
+                    await asyncio.sleep(GATHER_SECONDS)
                 batch = [self._pending.popleft() for _ in range(min(MAX_BATCH, len(self._pending)))]
                 await self._write([attempted for attempted, _ in batch])
                 for _, then in batch:
@@ -171,6 +183,7 @@ class Settlement:
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
     async def _write_in(self, batch: _Batch, connection: Connection) -> Callable[[], None]:
+        await plan_anew_in(connection)
         if batch.deferrals:
             await defer_in(connection, self._presence.owner, batch.deferrals)
         if batch.gone:
@@ -203,7 +216,8 @@ class Settlement:
             if isinstance(result, Delivered):
                 batch.gone.append(key)
                 gone += 1
-                batch.events.append(_event(DELIVERED, envelope, recipient, result))
+                if envelope.account_id is not None:  # else nobody of ours sent it, and nobody asks
+                    batch.events.append(_event(DELIVERED, envelope, recipient, result))
                 if not result.tells_sender and _wants(recipient, Notify.SUCCESS):
                     relayed.append(Told(recipient, None, result))
                 continue
