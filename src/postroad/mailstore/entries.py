@@ -33,6 +33,12 @@ ENTRY_COLUMNS = (
 )
 
 
+# The account is checked at the folder, not at each entry: given both columns, the planner takes them for
+# independent facts, expects a single row and sorts the whole folder for a page (900 ms instead of 0.1 ms at
+# 200,000 mails).
+OWN_FOLDER = "(SELECT id FROM folder WHERE id = $1 AND account_id = $2)"
+
+
 class Only(Enum):
     """A filter of a list; each has an index of its own."""
 
@@ -106,14 +112,15 @@ class Entries:
     ) -> list[Entry]:
         """Return up to `limit` entries with UIDs below `before`, newest first; fewer means the end."""
         condition = f"AND {only.value} " if only is not None else ""
+        # The limit stands in the text: as a parameter, the plan that is kept would expect a tenth of the
+        # folder.
         rows = await self._database.fetch(
-            f"SELECT {ENTRY_COLUMNS} FROM entry e JOIN message m ON m.id = e.message_id "
-            f"WHERE e.folder_id = $1 AND e.account_id = $2 AND e.uid < $3 {condition}ORDER BY e.uid DESC "
-            f"LIMIT $4",
+            f"SELECT {ENTRY_COLUMNS} FROM (SELECT * FROM entry e WHERE e.folder_id = {OWN_FOLDER} "
+            f"AND e.uid < $3 {condition}ORDER BY e.uid DESC LIMIT {min(limit, MAX_PAGE):d}) e "
+            "JOIN message m ON m.id = e.message_id ORDER BY e.uid DESC",
             folder_id,
             account_id,
             before if before is not None else _LAST_UID,
-            min(limit, MAX_PAGE),
         )
         return [entry_of(row) for row in rows]
 
@@ -128,7 +135,7 @@ class Entries:
         """Return the entries of these UIDs that exist, oldest first."""
         rows = await self._database.fetch(
             f"SELECT {ENTRY_COLUMNS} FROM entry e JOIN message m ON m.id = e.message_id "
-            "WHERE e.folder_id = $1 AND e.account_id = $2 AND e.uid = ANY($3::bigint[]) ORDER BY e.uid",
+            f"WHERE e.folder_id = {OWN_FOLDER} AND e.uid = ANY($3::bigint[]) ORDER BY e.uid",
             folder_id,
             account_id,
             list(uids[:MAX_UIDS]),
@@ -138,9 +145,8 @@ class Entries:
     async def neighbours(self, account_id: int, folder_id: int, uid: int) -> tuple[int | None, int | None]:
         """Return the UIDs of the next newer and the next older entry, None at the ends."""
         row = await self._database.fetchrow(
-            "SELECT (SELECT min(uid) FROM entry WHERE folder_id = $1 AND account_id = $2 AND uid > $3) AS "
-            "newer, "
-            "(SELECT max(uid) FROM entry WHERE folder_id = $1 AND account_id = $2 AND uid < $3) AS older",
+            f"SELECT (SELECT min(uid) FROM entry WHERE folder_id = {OWN_FOLDER} AND uid > $3) AS newer, "
+            f"(SELECT max(uid) FROM entry WHERE folder_id = {OWN_FOLDER} AND uid < $3) AS older",
             folder_id,
             account_id,
             uid,
@@ -172,7 +178,7 @@ class Entries:
         All entries of the last mod-sequence told are told, so the answer may exceed `limit`; go on from it.
         """
         rows = await self._database.fetch(
-            f"SELECT {ENTRY_COLUMNS} FROM (SELECT * FROM entry WHERE folder_id = $1 AND account_id = $2 "
+            f"SELECT {ENTRY_COLUMNS} FROM (SELECT * FROM entry WHERE folder_id = {OWN_FOLDER} "
             "AND mod_sequence > $3 ORDER BY mod_sequence FETCH FIRST $4 ROWS WITH TIES) e "
             "JOIN message m ON m.id = e.message_id ORDER BY e.mod_sequence, e.uid",
             folder_id,

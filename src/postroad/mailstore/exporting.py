@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..db.pool import Database
+from .entries import OWN_FOLDER
 from .errors import BlobMissing, NoSuchMessage
 from .flags import Flag
 from .folders import Folder, Folders
@@ -94,11 +95,10 @@ class Export:
         while True:
             rows = await self._database.fetch(
                 "SELECT uid, message_id, flags, keywords, received_at, size_bytes FROM entry "
-                "WHERE folder_id = $1 AND account_id = $2 AND uid > $3 ORDER BY uid LIMIT $4",
+                f"WHERE folder_id = {OWN_FOLDER} AND uid > $3 ORDER BY uid LIMIT {ENTRIES_AT_ONCE}",
                 folder.id,
                 account_id,
                 last,
-                ENTRIES_AT_ONCE,
             )
             for row in rows:
                 await self._mail(folder, directory, row, letters, present, report)

@@ -25,8 +25,8 @@ MAX_CHECKED = 200  # texts read for one page of a phrase search: about 200 ms
 # Taken first and by themselves: joined in one go, the planner at times walks all entries of the account
 # instead.
 MATCHES = (
-    "WITH hit AS MATERIALIZED (SELECT message_id FROM search_document WHERE document @@ $1::tsquery "
-    "ORDER BY message_id DESC LIMIT $2) "
+    "WITH hit AS MATERIALIZED (SELECT message_id FROM search_document WHERE document @@ {words}::tsquery "
+    "ORDER BY message_id DESC LIMIT {most}) "
 )
 
 
@@ -131,14 +131,21 @@ def search_sql(
         parameters.append(value)
         return f"${len(parameters)}"
 
-    matches, source = "", "entry e"
-    if asked.terms:
-        parameter(tsquery(asked, account_lexeme(account_id)))
-        parameter(MAX_MATCHES)
-        matches, source = MATCHES, "hit JOIN entry e ON e.message_id = hit.message_id"
-    conditions = [f"e.account_id = {parameter(account_id)}", *asked.conditions]
+    # The account is checked at the folders: see `entries.OWN_FOLDER`. Without words, its folders are walked,
+    # where the states have indexes of their own.
+    mine = f"SELECT id FROM folder WHERE account_id = {parameter(account_id)}"
     if folder_id is not None:
-        conditions.append(f"e.folder_id = {parameter(folder_id)}")
+        mine += f" AND id = {parameter(folder_id)}"
+    conditions = [f"e.folder_id = ANY(ARRAY({mine}))", *asked.conditions]
+    matches, source, fence = "", "entry e", ""
+    if asked.terms:
+        words, most = parameter(tsquery(asked, account_lexeme(account_id))), parameter(MAX_MATCHES)
+        matches = MATCHES.format(words=words, most=most)
+        # One look into the index of entries for each match, whatever the planner believes their number to be.
+        source, fence = (
+            "hit CROSS JOIN LATERAL (SELECT * FROM entry e WHERE e.message_id = hit.message_id",
+            " OFFSET 0) e",
+        )
     if asked.received_from is not None:
         conditions.append(f"e.received_at >= {parameter(asked.received_from)}")
     if asked.received_before is not None:
@@ -152,10 +159,12 @@ def search_sql(
             f"(e.received_at, e.folder_id, e.uid) < ({parameter(before.received_at)}::timestamptz, "
             f"{parameter(before.folder_id)}::bigint, {parameter(before.uid)}::bigint)"
         )
+    restricted = " AND ".join(conditions)
+    found = f"{source} AND {restricted}{fence}" if asked.terms else f"{source} WHERE {restricted}"
     # Sorted and cut before the join with `message`, which only the page's rows need.
     return (
-        f"{matches}SELECT {ENTRY_COLUMNS} FROM (SELECT e.* FROM {source} WHERE {' AND '.join(conditions)} "
-        f"ORDER BY e.received_at DESC, e.folder_id DESC, e.uid DESC LIMIT {parameter(limit)}) e "
+        f"{matches}SELECT {ENTRY_COLUMNS} FROM (SELECT e.* FROM {found} "
+        f"ORDER BY e.received_at DESC, e.folder_id DESC, e.uid DESC LIMIT {limit:d}) e "
         "JOIN message m ON m.id = e.message_id ORDER BY e.received_at DESC, e.folder_id DESC, e.uid DESC"
     ), parameters
 
