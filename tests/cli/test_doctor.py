@@ -96,7 +96,7 @@ def test_certificates_that_are_not(tmp_path: Path) -> None:
     assert statuses(settings) == {("fail", "tls-unusable")}
     (tmp_path / "key.pem").unlink()
     assert statuses(settings) == {("fail", "tls-unusable")}
-    assert statuses(Settings(hostname=HOST, tls=Tls(certificate=tmp_path / "x"))) == {("fail", "tls-half")}
+    assert statuses(Settings(hostname=HOST, tls=Tls(private_key=tmp_path / "x"))) == {("fail", "tls-half")}
     assert statuses(Settings(hostname=HOST)) == {("warn", "tls-self-made")}
 
 
@@ -145,18 +145,21 @@ def test_clocks_may_differ_a_little(seconds: float, status: str) -> None:
 def test_secrets_are_closed_to_others(tmp_path: Path) -> None:
     settings = certificate(tmp_path)
     (settings.data_dir / "postgres").mkdir(parents=True)
-    (settings.data_dir / "tls").mkdir()
-    (settings.data_dir / "tls" / "key.pem").write_text("x")
 
-    def statuses(key: int, own: int, cluster: int) -> list[str]:
+    def statuses(key: int, cluster: int) -> list[str]:
         (tmp_path / "key.pem").chmod(key)
         (settings.data_dir / "postgres").chmod(cluster)
-        (settings.data_dir / "tls" / "key.pem").chmod(own)
         return [finding.status for finding in check_secrets(settings, None)]
 
-    assert statuses(0o600, 0o600, 0o700) == ["ok", "ok", "ok"]
-    assert statuses(0o640, 0o644, 0o750) == ["ok", "fail", "warn"]
-    assert statuses(0o644, 0o600, 0o755) == ["fail", "ok", "fail"]
+    assert statuses(0o600, 0o700) == ["ok", "ok"]
+    assert statuses(0o640, 0o750) == ["ok", "warn"]
+    assert statuses(0o644, 0o755) == ["fail", "fail"]
+    own = settings.data_dir / "tls" / "self-signed.pem"
+    own.parent.mkdir()
+    own.write_text("x")
+    own.chmod(0o644)
+    without = Settings(hostname=HOST, data_dir=settings.data_dir)
+    assert [finding.status for finding in check_secrets(without, None)] == ["fail", "fail"]
     config = tmp_path / "postroad.toml"
     config.write_text("")
     config.chmod(0o644)
@@ -207,7 +210,7 @@ async def test_a_door_where_nobody_is_can_be_opened_or_not() -> None:
 async def test_doors_that_are_off_or_misspelled() -> None:
     off = Listen(smtp="", submission="", submissions="", http="", https="")
     assert await check_ports(Settings(hostname=HOST, listen=off)) == []
-    bad = Listen(smtp="25", submission="", submissions="", http="", https="127.0.0.1:0")
+    bad = Listen(smtp="25", submission="", submissions="", http="", https="127.0.0.1:https")
     assert words(await check_ports(Settings(hostname=HOST, listen=bad))) == [("fail", "port-unreadable")] * 2
 
 

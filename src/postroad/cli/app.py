@@ -45,6 +45,7 @@ NOUNS = {
 }
 DEEDS = {
     "serve": ("postroad.cli.serve:serve", "Run the server, with --demo on invented mail."),
+    "verify": ("postroad.cli.store:verify", "Check the mail store against its promises."),
     "doctor": ("postroad.cli.doctor:doctor", "Look at DNS, ports, TLS, clock, disk and database."),
 }
 
@@ -75,8 +76,11 @@ def run(arguments: Sequence[str]) -> int:
     try:
         options, tokens = split_options(arguments, language)
         language = options.language
-        command, values = _parse(tokens)
-        return _execute(command, values, options)
+        command, bound, own = _parse(tokens)
+        if "desk" not in own:  # --help, --version
+            command(*bound.args, **bound.kwargs)
+            return 0
+        return _execute(command, bound, Desk(options))
     except (CycloptsError, UsageError) as error:
         hint = say("hint-usage", language)
         print_failure("usage", str(error), hint, {}, is_json=is_json)
@@ -124,21 +128,17 @@ def _before_dashes(arguments: Sequence[str]) -> Sequence[str]:
     return arguments[: arguments.index("--")] if "--" in arguments else arguments
 
 
-def _parse(tokens: list[str]) -> tuple[Any, inspect.BoundArguments]:
-    command, bound, _ignored = build().parse_args(
+def _parse(tokens: list[str]) -> tuple[Any, inspect.BoundArguments, dict[str, Any]]:
+    """Return the command, its arguments, and those of its parameters that the command line does not fill."""
+    return build().parse_args(
         tokens or ["--help"], exit_on_error=False, print_error=False, help_on_error=False
     )
-    return command, bound
 
 
-def _execute(command: Any, bound: inspect.BoundArguments, options: Options) -> int:
-    is_asynchronous = inspect.iscoroutinefunction(command)
-    if not is_asynchronous and "desk" not in inspect.signature(command).parameters:  # --help, --version
-        command(*bound.args, **bound.kwargs)
-        return 0
-    desk = Desk(options)
+def _execute(command: Any, bound: inspect.BoundArguments, desk: Desk) -> int:
+    options = desk.options
     try:
-        if not is_asynchronous:  # `serve` has a loop of its own, and gives its exit code
+        if not inspect.iscoroutinefunction(command):  # serve: brings its own loop, writes logs, no answer
             return int(command(*bound.args, **bound.kwargs, desk=desk))
         answer: Answer = asyncio.run(command(*bound.args, **bound.kwargs, desk=desk))
     except UsageError:

@@ -212,7 +212,13 @@ ERRORS = {
     "postroad.db.migrate.SchemaChanged": "schema-changed",
     "postroad.db.migrate.MigrationFailed": "migration-failed",
     "postroad.db.pool.DatabaseUnavailable": "database-unavailable",
+    "postroad.mailstore.errors.BlobMissing": "blob-missing",
+    "postroad.mailstore.errors.BlobsFull": "disk-full",
+    "postroad.mailstore.errors.BlobsUnavailable": "blobs-unavailable",
+    "postroad.mailstore.errors.MailStoreError": "store-refused",
+    "postroad.mailstore.importing.NothingToImport": "nothing-to-import",
     "postroad.message.address.BadAddress": "bad-address",
+    "builtins.OSError": "file-trouble",
 }
 
 

@@ -127,10 +127,10 @@ WORDS: dict[str, tuple[str, str, str, str]] = {
     ),
     # TLS
     "tls-half": (
-        "`certificate` and `private_key` belong together, one is missing",
-        "`certificate` 和 `private_key` 必须同时设置",
-        "Set both in [tls], or neither.",
-        "请在 [tls] 中同时设置，或都不设置。",
+        "`private_key` is set without `certificate`",
+        "设置了 `private_key`，却没有 `certificate`",
+        "Set `certificate` in [tls] too.",
+        "请在 [tls] 中同时设置 `certificate`。",
     ),
     "tls-self-made": (
         "no certificate is set: a self-signed one is shown",

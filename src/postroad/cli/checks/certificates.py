@@ -18,14 +18,14 @@ MAX_FILE_BYTES = 1024 * 1024
 def check_certificate(settings: Settings, now: datetime) -> list[Finding]:
     """Look at the certificate of the settings, or at the self-signed one."""
     certificate, private_key = settings.tls.certificate, settings.tls.private_key
-    if (certificate is None) != (private_key is None):
+    if certificate is None and private_key is not None:
         return [Finding("tls", "tls", "fail", "tls-half")]
-    if certificate is None or private_key is None:
+    if certificate is None:
         return [Finding("tls", settings.hostname, "warn", "tls-self-made")]
     subject = str(certificate)
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate, private_key, password=lambda: "")
+        context.load_cert_chain(certificate, private_key or certificate, password=lambda: "")
         chain = x509.load_pem_x509_certificates(_read(certificate))
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         return [Finding("tls", subject, "fail", "tls-unusable", {"error": str(error)})]

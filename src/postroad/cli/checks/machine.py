@@ -64,11 +64,8 @@ def check_clock(here: datetime, database: datetime, round_trip: timedelta) -> Fi
 def check_secrets(settings: Settings, config: Path | None) -> list[Finding]:
     """Look whether others may read keys, the database's files, or settings that hold a password."""
     candidates: list[Path] = []
-    if settings.tls.private_key is not None:
-        candidates.append(settings.tls.private_key)
-    own_tls = settings.data_dir / "tls"
-    if own_tls.is_dir():
-        candidates += [path for path in sorted(own_tls.iterdir()) if "key" in path.name]
+    key = settings.tls.private_key or settings.tls.certificate
+    candidates.append(key if key is not None else settings.data_dir / "tls" / "self-signed.pem")
     if settings.database == "embedded":
         candidates.append(settings.data_dir / "postgres")
     has_password = settings.delivery.relay_password or urlsplit(settings.database).password

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 
 from postroad.cli.checks.finding import Finding
 from postroad.config import Settings
+from postroad.listeners.sockets import BadListenAddress, parse_listen_address
+from postroad.server.doors import OPEN_DOORS
 
 SECONDS = 4.0  # for one door; they are asked all at once
 GREETINGS = {"smtp": b"220", "submission": b"220", "submissions": b"220"}
 TLS_DOORS = frozenset({"submissions", "https"})
 HTTP_DOORS = frozenset({"http", "https"})
-DOORS = ("smtp", "submission", "submissions", "http", "https")  # those that this release serves
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +42,14 @@ async def check_ports(settings: Settings) -> list[Finding]:
     """Knock at every door that is not off."""
     findings: list[Finding] = []
     doors: list[Door] = []
-    for name in DOORS:
+    for name in OPEN_DOORS:
         address: str = getattr(settings.listen, name)
         if not address:
             continue
-        host, colon, port = address.rpartition(":")
-        if not colon or not port.isdecimal() or not 0 < int(port) < 65536:
+        try:
+            doors.append(Door(name, *parse_listen_address(address)))
+        except BadListenAddress:
             findings.append(Finding("ports", f"{name} {address}", "fail", "port-unreadable"))
-        else:
-            doors.append(Door(name, host.strip("[]"), int(port)))
     findings += await asyncio.gather(*(check_door(door, settings.hostname) for door in doors))
     findings += [_outside(door) for door in doors if door.name == "smtp"]
     return findings
@@ -114,6 +114,8 @@ async def _greeting(door: Door) -> bytes:
 
 
 def _knock_at(host: str) -> str:
+    if not host:
+        return "127.0.0.1"
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
