@@ -45,6 +45,10 @@ NOUNS = {
 }
 DEEDS = {
     "serve": ("postroad.cli.serve:serve", "Run the server, with --demo on invented mail."),
+    "export": ("postroad.cli.mailbox:export", "Write an account's mail into a Maildir."),
+    "import": ("postroad.cli.mailbox:import_mail", "Take in a Maildir or mbox of any size."),
+    "backup": ("postroad.cli.backup:backup", "Write the whole installation to one place."),
+    "restore": ("postroad.cli.backup:restore", "Read a backup into an empty installation."),
     "verify": ("postroad.cli.store:verify", "Check the mail store against its promises."),
     "doctor": ("postroad.cli.doctor:doctor", "Look at DNS, ports, TLS, clock, disk and database."),
 }

@@ -90,6 +90,12 @@ class Desk:
 
         return load(self.options.config)
 
+    @property
+    def settings_file(self) -> Path | None:
+        """The file that the settings come from, if there is one."""
+        file = self.options.config or Path("postroad.toml")
+        return file if file.is_file() else None
+
     def say(self, word: str, **facts: object) -> str:
         """Return a text of the catalogue."""
         return say(word, self.language, **facts)
@@ -208,6 +214,10 @@ ERRORS = {
     "postroad.config.BadSettings": "bad-settings",
     "postroad.db.binaries.ClusterFailed": "database-not-started",
     "postroad.db.cluster.ClusterDiskFull": "disk-full",
+    "postroad.db.dump.DumpFailed": "dump-failed",
+    "postroad.server.archive.BadArchive": "bad-archive",
+    "postroad.server.backup.NotEmpty": "not-empty",
+    "postroad.server.backup.ServerRuns": "server-runs",
     "postroad.db.migrate.SchemaTooNew": "schema-too-new",
     "postroad.db.migrate.SchemaChanged": "schema-changed",
     "postroad.db.migrate.MigrationFailed": "migration-failed",

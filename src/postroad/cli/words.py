@@ -150,6 +150,30 @@ ERRORS: dict[str, tuple[str, str, str, str]] = {
         "Check `database` in the settings; `postroad doctor` tells more.",
         "请检查设置中的 `database`；`postroad doctor` 会给出详情。",
     ),
+    "dump-failed": (
+        "",
+        "数据库转储失败：{message}",
+        "Nothing was left behind; look at the disk and at the database's log.",
+        "没有留下任何文件；请检查磁盘和数据库日志。",
+    ),
+    "bad-archive": (
+        "",
+        "备份不可用：{message}",
+        "Take another backup; one without manifest.json was interrupted.",
+        "请换一份备份；没有 manifest.json 的备份是中断的。",
+    ),
+    "not-empty": (
+        "something is here already: {message}",
+        "这里已有数据：{message}",
+        "Restore into a new data_dir, or use --force to replace what is here.",
+        "请恢复到新的 data_dir，或用 --force 替换现有数据。",
+    ),
+    "server-runs": (
+        "",
+        "服务器正在使用此数据目录：{message}",
+        "Stop the server first.",
+        "请先停止服务器。",
+    ),
     "blob-missing": (
         "",
         "缺少文件：{message}",
@@ -217,6 +241,22 @@ TEXTS: dict[str, tuple[str, str]] = {
     "ask-remove-domain": (
         "Remove {domain} with {accounts} accounts and all their mail?",
         "删除 {domain} 以及 {accounts} 个账号的全部邮件？",
+    ),
+    "ask-restore": (
+        "Replace everything here by the backup of {made_at}?",
+        "用 {made_at} 的备份替换这里的全部数据？",
+    ),
+    "backed-up": (
+        "The backup is in {path}: the database, {blobs} blobs ({size}), settings and certificate.",
+        "备份在 {path}：数据库、{blobs} 个大邮件文件（{size}）、设置和证书。",
+    ),
+    "blobs-missing": (
+        "{count} blobs were missing before: `postroad verify` names their mails.",
+        "此前已缺少 {count} 个文件：用 `postroad verify` 查看是哪些邮件。",
+    ),
+    "restored": (
+        "The installation is as it was at {made_at}, with {blobs} blobs.",
+        "已恢复到 {made_at} 的状态，包括 {blobs} 个大邮件文件。",
     ),
     "no-limit": ("no limit", "不限"),
     "domain-added": (
