@@ -51,7 +51,7 @@ class Silence:
 
     def announce(self, *what: Any) -> None:
         """Remember it."""
-        if len(what) == 1:
+        if not isinstance(what[0], str):
             self.changes.extend(what[0])
         else:
             self.channels.append(what[0])

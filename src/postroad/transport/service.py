@@ -32,6 +32,7 @@ from postroad.transport.plan import QUEUE_CHANNEL, Announce, Plan, PlanWriter
 from postroad.transport.planning import Planner
 from postroad.transport.presence import Presence
 from postroad.transport.queue import Leased, Queue
+from postroad.transport.queued_mails import QueuedMails
 from postroad.transport.retry import Schedule
 from postroad.transport.routing import Router
 from postroad.transport.sending import Submission
@@ -79,8 +80,9 @@ class Neighbours:
 class Transport:
     """One worker's transport. `async with` starts delivering; leaving drains.
 
-    `acceptance` is the SMTP listeners' acceptor, `submission` what the webmail sends with. With `delivers`
-    false mail is taken and left in the queue: for programs that only hand in.
+    `acceptance` is the SMTP listeners' acceptor, `submission` what the webmail sends with, `queued_mails` the
+    operator's view. With `delivers` false mail is taken and left in the queue: for programs that only hand
+    in.
     """
 
     def __init__(
@@ -161,6 +163,7 @@ class Transport:
             clock=clock,
         )
         self.submission = Submission(self.acceptance)
+        self.queued_mails = QueuedMails(near.database, near.messages, near.outbox, near.announcer, clock)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Transport:
