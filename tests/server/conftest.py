@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -13,17 +14,26 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from postroad.db.cluster import Cluster
+from postroad.db.pool import Database
+from postroad.directory.accounts import Accounts
+from postroad.directory.domains import Domains
+from postroad.directory.passwords import PasswordHashing
+from postroad.events.outbox import Outbox
+from postroad.mailstore.folders import ensure_defaults_in
+from postroad.message.address import Address
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 40.0
 SERVE = """
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from postroad.config import load
 from postroad.server import serve
@@ -107,6 +117,18 @@ class Server:
             for door, address in told["addresses"].items()
         }
 
+    @property
+    def dsn(self) -> str:
+        """The embedded database's address."""
+        return Cluster(self.data_dir).dsn
+
+    def metric(self, name: str) -> float:
+        """The value of one metric, as `name` or `name{label="…"}`; 0 when it is not told."""
+        for line in self.get("/metrics")[1].splitlines():
+            if line.startswith(f"{name} "):
+                return float(line.rpartition(" ")[2])
+        return 0.0
+
     def get(self, path: str) -> tuple[int, str]:
         """Status and body of a page; (0, "") when nobody answers."""
         host, port = self.addresses.get("http", ("127.0.0.1", 1))
@@ -148,6 +170,40 @@ class Server:
             except OSError:
                 continue
         return found
+
+
+def add_accounts(dsn: str, *addresses: str, password: str) -> None:
+    """Make the domains and accounts."""
+
+    async def add() -> None:
+        async with Database(dsn, max_size=2) as database:
+            hashing = PasswordHashing()
+            accounts = Accounts(database, Outbox(), hashing, ensure_defaults_in)
+            domains = Domains(database, accounts, lambda: datetime.now(UTC))
+            for name in {address.partition("@")[2] for address in addresses}:
+                await domains.add(name)
+            for address in addresses:
+                await accounts.add(Address.parse(address), password)
+            hashing.close()
+
+    asyncio.run(add())
+
+
+def ask(dsn: str, query: str, *arguments: object) -> Any:
+    """One value from a database."""
+
+    async def fetch() -> Any:
+        async with Database(dsn, max_size=1) as database:
+            return await database.fetchval(query, *arguments)
+
+    return asyncio.run(fetch())
+
+
+INBOX = """
+SELECT count(*) FROM entry
+JOIN folder ON folder.id = entry.folder_id JOIN account ON account.id = folder.account_id
+WHERE folder.role = 'inbox' AND account.address = $1
+"""
 
 
 @pytest.fixture

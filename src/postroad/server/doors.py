@@ -56,6 +56,8 @@ class Doors:
         deadline = time.monotonic() + PATIENCE_SECONDS
         for family, kind, protocol, _, address in dict.fromkeys(found):
             chosen = (address[0], port, *address[2:])
+            if port and any(other.getsockname()[:2] == chosen[:2] for other in self._sockets):
+                raise PortTaken(f"{door}: {text} is another door's already; change listen.{door}")
             while True:
                 try:
                     reserved = _bind(family, kind, protocol, chosen)
