@@ -7,12 +7,14 @@ import random
 
 import pytest
 
-from postroad.mailstore.entries import Only
+from postroad.mailstore.entries import Entries, Only
 from postroad.mailstore.errors import BadKeyword, NoSuchFolder, NoSuchMessage, QuotaExceeded
 from postroad.mailstore.flags import Flag, FlagChange
 from postroad.mailstore.folders import Role
 
 from .conftest import Store, mail
+
+SEEN = FlagChange.adding(Flag.SEEN)
 
 
 async def test_pages_by_key_newest_first(store: Store) -> None:
@@ -223,3 +225,23 @@ async def test_counters_stay_true_under_everything_at_once(store: Store) -> None
             await store.deliver([account])
 
     await asyncio.gather(*(disturb() for _ in range(6)))
+
+
+async def test_changes_to_many_come_in_pieces(store: Store) -> None:
+    account = await store.account()
+    inbox = await store.inbox(account)
+    trash = (await store.folders.get_by_role(account, Role.TRASH)).id
+    await store.fill(account, 10)
+    entries = Entries(store.database, store.changes, at_once=3)
+    every = list(range(1, 11))
+    assert [each.uid for each in (await entries.set_flags(account, inbox, None, SEEN)).changed] == every
+    assert (await store.folders.get(account, inbox)).unseen_count == 0
+    unseen = await entries.set_flags(account, inbox, [9, 1, 5, 7, 7, 3], FlagChange.removing(Flag.SEEN))
+    assert [each.uid for each in unseen.changed] == [1, 3, 5, 7, 9]
+    assert unseen.mod_sequence == (await store.folders.get(account, inbox)).mod_sequence
+    assert (await entries.set_flags(account, inbox, [], SEEN)).changed == ()
+    assert (await entries.move(account, inbox, None, trash)).uids == tuple(zip(every, every, strict=True))
+    assert (await entries.set_flags(account, inbox, None, SEEN)).changed == ()
+    assert await entries.empty(account, trash) == 10
+    with pytest.raises(NoSuchFolder):
+        await entries.set_flags(account, 10**9, None, SEEN)

@@ -6,8 +6,8 @@ another's mail by guessing a folder. What changes entries is announced after its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from typing import Any
@@ -16,14 +16,14 @@ from ..db.pool import Connection, Database
 from .changes import ChangeSink, FolderChanged
 from .delivery import Delivered, Delivery, deliver_in
 from .errors import NoSuchFolder, NoSuchMessage, QuotaExceeded
-from .filing import FlagsChanged, Transferred, copy_in, expunge_in, move_in, set_flags_in
+from .filing import EntryFlags, FlagsChanged, Transferred, copy_in, expunge_in, move_in, set_flags_in
 from .flags import NO_FLAGS, Flag, FlagChange
 from .quota import over_quota_in
 
 MAX_PAGE = 1000  # rows of one page; a screen shows 50
 MAX_UIDS = 100_000  # in one call; an IMAP command on a larger set is cut by its caller
 MAX_THREAD = 500  # mails of one conversation shown
-EXPUNGED_AT_ONCE = 5000  # entries a transaction: under half a second with the folder's lock held
+CHANGED_AT_ONCE = 5000  # entries a transaction: under half a second with the folder's lock held
 _LAST_UID = 2**62
 
 ENTRY_COLUMNS = (
@@ -82,9 +82,13 @@ class Entry:
 class Entries:
     """The mails in the folders of all accounts."""
 
-    def __init__(self, database: Database, changes: ChangeSink) -> None:
+    def __init__(self, database: Database, changes: ChangeSink, at_once: int = CHANGED_AT_ONCE) -> None:
+        """Changes to many entries are cut into transactions of `at_once`: deliveries to the folder wait for
+        one.
+        """
         self._database = database
         self._changes = changes
+        self._at_once = at_once
 
     async def deliver_in(
         self, connection: Connection, deliveries: Sequence[Delivery]
@@ -215,31 +219,37 @@ class Entries:
         change: FlagChange,
         unchanged_since: int | None = None,
     ) -> FlagsChanged:
-        """Change flags of entries (`uids` None: all of the folder) under one new mod-sequence.
+        """Change flags of entries (`uids` None: all of the folder); each transaction has its mod-sequence.
 
         With `unchanged_since`, entries changed later than that are left and reported (RFC 7162 3.1.3).
         Raises `NoSuchFolder`, `BadKeyword`.
         """
-        async with self._database.transaction() as connection:
-            done = await set_flags_in(connection, account_id, folder_id, uids, change, unchanged_since)
-        if done.changed:
-            self._changes.announce([FolderChanged(account_id, folder_id, done.mod_sequence)])
-        return done
+        changed: list[EntryFlags] = []
+        refused: list[int] = []
+        async for some in self._pieces(account_id, folder_id, uids):
+            async with self._database.transaction() as connection:
+                done = await set_flags_in(connection, account_id, folder_id, some, change, unchanged_since)
+            changed.extend(done.changed)
+            refused.extend(done.refused)
+            if done.changed:
+                self._changes.announce([FolderChanged(account_id, folder_id, done.mod_sequence)])
+        return FlagsChanged(done.mod_sequence, tuple(changed), tuple(refused))
 
     async def move(
         self, account_id: int, source_id: int, uids: Sequence[int] | None, target_id: int
     ) -> Transferred:
         """Move entries to another folder (`uids` None: all), flags included (RFC 6851).
 
-        UIDs that are not there are passed over; into the folder they lie in, nothing moves. Raises
-        `NoSuchFolder`.
+        UIDs that are not there are passed over; into the folder they lie in, nothing moves. An outage may
+        leave some moved and others not, none in both or neither. Raises `NoSuchFolder`.
         """
-        async with self._database.transaction() as connection:
-            done = await move_in(
-                connection, account_id, source_id, [] if source_id == target_id else uids, target_id
-            )
-        self._announce_transfer(account_id, source_id, target_id, done)
-        return done
+        moved: list[tuple[int, int]] = []
+        async for some in self._pieces(account_id, source_id, [] if source_id == target_id else uids):
+            async with self._database.transaction() as connection:
+                done = await move_in(connection, account_id, source_id, some, target_id)
+            moved.extend(done.uids)
+            self._announce_transfer(account_id, source_id, target_id, done)
+        return replace(done, uids=tuple(moved))
 
     async def copy(
         self, account_id: int, source_id: int, uids: Sequence[int] | None, target_id: int
@@ -269,6 +279,33 @@ class Entries:
         """Remove everything in a folder; returns how many. Raises `NoSuchFolder`."""
         return len(await self._expunge(account_id, folder_id, None, NO_FLAGS))
 
+    async def _pieces(
+        self, account_id: int, folder_id: int, uids: Sequence[int] | None
+    ) -> AsyncIterator[Sequence[int]]:
+        """Cut UIDs (None: those in the folder now) into pieces for a transaction each.
+
+        At least one, maybe empty.
+        """
+        if uids is not None:
+            wanted = sorted(set(uids))
+            for start in range(0, max(len(wanted), 1), self._at_once):
+                yield wanted[start : start + self._at_once]
+            return
+        last = 0
+        while True:
+            rows = await self._database.fetch(
+                f"SELECT uid FROM entry WHERE folder_id = {OWN_FOLDER} AND uid > $3 ORDER BY uid "
+                f"LIMIT {self._at_once:d}",
+                folder_id,
+                account_id,
+                last,
+            )
+            if rows or not last:
+                yield [row["uid"] for row in rows]
+            if len(rows) < self._at_once:
+                return
+            last = rows[-1]["uid"]
+
     async def _expunge(
         self, account_id: int, folder_id: int, uids: Sequence[int] | None, only_with: Flag
     ) -> list[int]:
@@ -277,12 +314,12 @@ class Entries:
         while True:
             async with self._database.transaction() as connection:
                 mod_sequence, gone = await expunge_in(
-                    connection, account_id, folder_id, uids, only_with, EXPUNGED_AT_ONCE
+                    connection, account_id, folder_id, uids, only_with, self._at_once
                 )
             removed.extend(gone)
             if gone:
                 self._changes.announce([FolderChanged(account_id, folder_id, mod_sequence)])
-            if len(gone) < EXPUNGED_AT_ONCE:
+            if len(gone) < self._at_once:
                 return removed
 
     def _announce_transfer(self, account_id: int, source_id: int, target_id: int, done: Transferred) -> None:
