@@ -109,8 +109,9 @@ class Desk:
         if self.settings.database != "embedded":
             return None
         from postroad.db.cluster import Cluster
+        from postroad.db.sql_door import sql_door
 
-        return Cluster(self.settings.data_dir)
+        return Cluster(self.settings.data_dir, door=sql_door(self.settings))
 
     @asynccontextmanager
     async def dsn(self) -> AsyncIterator[str]:

@@ -36,10 +36,10 @@ from postroad.db.binaries import (
     reachable_binaries,
     version_of,
 )
-from postroad.db.cluster_settings import MEBIBYTE, PG_HBA, PG_HBA_15, ROLE, pg_ident, postgresql_conf
+from postroad.db.cluster_settings import MEBIBYTE, ROLE, pg_hba, pg_ident, postgresql_conf
+from postroad.db.sql_door import SqlDoor
 
 DATABASE = "postroad"
-PORT = 5432  # only names the socket file
 LONGEST_SOCKET_PATH = 107  # sockaddr_un.sun_path is 108 bytes with its final zero (unix(7))
 START_SECONDS = 300.0  # replaying max_wal_size of log on a slow disk
 STOP_SECONDS = 60.0
@@ -59,13 +59,24 @@ class ClusterDiskFull(ClusterFailed):
 class Cluster:
     """The embedded cluster of one data directory, shared with every other process that uses the directory."""
 
-    def __init__(self, data_dir: Path, *, durable: bool = True, shared_root: Path = SHARED_ROOT) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        door: SqlDoor | None = None,
+        durable: bool = True,
+        shared_root: Path = SHARED_ROOT,
+    ) -> None:
         """`durable=False` gives up safety against power cuts (tests only).
+
+        `door` is where OA systems come in; a cluster that runs with another one is started again if nobody
+        else uses it.
 
         `shared_root` is where root keeps what the cluster's account could not reach in `data_dir`.
         """
         self.data_dir = data_dir.absolute()
         self.home = self.data_dir / "postgres"
+        self._door = SqlDoor() if door is None else door
         self._durable = durable
         self._shared_root = shared_root
         self._users: IO[bytes] | None = None
@@ -83,9 +94,11 @@ class Cluster:
         try:
             self._prepare_data_dir()
             self._join()
-            if self._answers():
+            if self._answers() and self._has_door():
                 return self.dsn
             with self._lock("cluster.lock"):
+                if self._answers() and not self._has_door():
+                    self._close_other_door()
                 if not self._answers():
                     self._start()
                 return self.dsn
@@ -98,7 +111,19 @@ class Cluster:
     def dsn(self) -> str:
         """The address of the database for asyncpg and PostgreSQL's own programs."""
         directory = quote(str(self._socket_directory()), safe="")
-        return f"postgresql://{ROLE}@/{DATABASE}?host={directory}&port={PORT}"
+        return f"postgresql://{ROLE}@/{DATABASE}?host={directory}&port={self.port}"
+
+    @property
+    def port(self) -> int:
+        """The running cluster's port, which names its socket file; the one it would get, when none runs."""
+        with suppress(OSError, IndexError, ValueError):
+            return int((self.home / "postmaster.pid").read_text().splitlines()[3])
+        return self._door.port
+
+    @property
+    def socket_directory(self) -> Path:
+        """Where its socket is."""
+        return self._socket_directory()
 
     @property
     def binaries(self) -> Path:
@@ -179,13 +204,31 @@ class Cluster:
             yield
 
     def _answers(self) -> bool:
-        if not (self._socket_directory() / f".s.PGSQL.{PORT}").exists():
+        if not (self._socket_directory() / f".s.PGSQL.{self.port}").exists():
             return False
         try:
             _in_thread(lambda: asyncio.run(_execute(self.dsn, "SELECT 1")))
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
             return False
         return True
+
+    def _has_door(self) -> bool:
+        try:
+            return self._door.mark in (self.home / "pg_hba.conf").read_text(encoding="utf-8")
+        except OSError:
+            return True  # not ours to read, so not ours to change
+
+    def _close_other_door(self) -> None:
+        """Stop a cluster that runs with another door, unless somebody else uses it."""
+        assert self._users is not None
+        try:
+            fcntl.flock(self._users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.warning("database_door_unchanged", reason="another process uses the database")
+            return
+        finally:
+            fcntl.flock(self._users, fcntl.LOCK_SH)
+        self.stop()
 
     # -- starting it
 
@@ -277,10 +320,10 @@ class Cluster:
             if not (home / name).exists():
                 (home / name).touch(mode=0o600)
                 account.take(home / name)
-        hba = PG_HBA if int(version.split(".")[0]) >= 16 else PG_HBA_15
+        has_tls = self._copy_certificate(home, account)
         for name, text in (
-            ("postgresql.conf", postgresql_conf(_memory_bytes(), self._durable)),
-            ("pg_hba.conf", hba),
+            ("postgresql.conf", postgresql_conf(_memory_bytes(), self._durable, self._door, has_tls)),
+            ("pg_hba.conf", pg_hba(DATABASE, self._door, int(version.split(".")[0]))),
             ("pg_ident.conf", pg_ident(system_accounts)),
         ):
             path = home / name
@@ -290,6 +333,38 @@ class Cluster:
                 fresh.chmod(0o600)
                 account.take(fresh)
                 fresh.replace(path)
+
+    def _copy_certificate(self, home: Path, account: RunAs) -> bool:
+        """Lay the certificate where PostgreSQL may read it; False without one, or when TLS is not built in."""
+        door = self._door
+        if door.host is None or door.certificate is None or door.private_key is None:
+            return False
+        built_with = account.run([str(self.binaries / "pg_config"), "--configure"]).stdout
+        if "ssl" not in built_with:
+            return False
+        try:
+            pairs = [
+                ("server.crt", door.certificate.read_bytes()),
+                ("server.key", door.private_key.read_bytes()),
+            ]
+        except OSError as error:
+            log.warning("database_without_tls", reason=str(error))
+            return False
+        for name, content in pairs:
+            fresh = home / f"{name}.new"
+            fresh.unlink(missing_ok=True)
+            fresh.touch(mode=0o600)
+            fresh.write_bytes(content)
+            account.take(fresh)
+            fresh.replace(home / name)
+        return True
+
+    def renew_certificate(self) -> None:
+        """Show the certificate as its files are now. Raises `OSError`."""
+        process_id = self.postmaster()
+        home = self.home.resolve()
+        if process_id is not None and self._copy_certificate(home, account_for(home)):
+            os.kill(process_id, signal.SIGHUP)
 
     def _clear_remains(self, home: Path) -> None:
         """Make room after a crash: end backends whose postmaster is gone, forget its process id.
@@ -305,8 +380,8 @@ class Cluster:
                 os.kill(process_id, signal.SIGKILL)
         if not _wait_until(lambda: not _processes_of(home), KILL_SECONDS):
             raise ClusterFailed(f"processes of an earlier PostgreSQL do not end: {_processes_of(home)}")
-        for name in (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock"):
-            (self._socket_directory() / name).unlink(missing_ok=True)
+        for remains in self._socket_directory().glob(".s.PGSQL.*"):
+            remains.unlink(missing_ok=True)
         (home / "postmaster.pid").unlink(missing_ok=True)
 
     def _launch(self, binaries: Path, home: Path, account: RunAs) -> None:
@@ -317,7 +392,7 @@ class Cluster:
         with start_log.open("wb") as output:
             account.take(start_log)
             self._process = subprocess.Popen(  # noqa: S603
-                [str(binaries / "postgres"), "-D", str(home), "-k", str(sockets), "-p", str(PORT)],
+                [str(binaries / "postgres"), "-D", str(home), "-k", str(sockets), "-p", str(self._door.port)],
                 user=account.user_id,
                 group=account.group_id,
                 extra_groups=None if account.user_id is None else [],
@@ -359,7 +434,7 @@ class Cluster:
     def _socket_directory(self) -> Path:
         """The cluster's own closed directory, or a short one where its path would not fit into an address."""
         home = self.home.resolve()
-        if len(os.fsencode(home / f".s.PGSQL.{PORT}.lock")) <= LONGEST_SOCKET_PATH:
+        if len(os.fsencode(home / ".s.PGSQL.65535.lock")) <= LONGEST_SOCKET_PATH:
             return home
         with suppress(OSError, IndexError):  # whoever started it chose, perhaps as another account
             return Path((home / "postmaster.pid").read_text().splitlines()[4])

@@ -6,23 +6,40 @@ Pure: text out. The files are ours and written anew at every start; an operator'
 
 from __future__ import annotations
 
+from postroad.db.sql_door import SqlDoor
+
 MEBIBYTE = 1024 * 1024
 
 ROLE = "postroad"
 
 
-def postgresql_conf(memory_bytes: int, durable: bool = True) -> str:
-    """The settings for a machine (or container) with `memory_bytes`; `durable=False` is for tests only."""
+def postgresql_conf(
+    memory_bytes: int, durable: bool = True, door: SqlDoor | None = None, has_tls: bool = False
+) -> str:
+    """The settings for a machine (or container) with `memory_bytes`; `durable=False` is for tests only.
+
+    `has_tls` says that `server.crt` and `server.key` lie in the cluster and its programs can use them.
+    """
     # A quarter of the memory is the manual's advice for a server of its own; ours shares the machine with the
     # workers, and the file cache does the rest.
     shared_buffers = min(max(memory_bytes // 8, 32 * MEBIBYTE), 512 * MEBIBYTE) // MEBIBYTE
     file_cache = max(memory_bytes // 2, 64 * MEBIBYTE) // MEBIBYTE
     lines = [
         "# Written by Postroad at every start. Put your own settings into local.conf beside this file.",
-        _set("listen_addresses", "''", "only the socket; TCP is a decision of the operator"),
+        _set(
+            "listen_addresses",
+            f"'{door.listen_addresses if door is not None else ''}'",
+            "only the socket, unless oa.sql_listen opens TCP for the OA's role",
+        ),
+        _set("ssl", "on" if has_tls else "off", "for that role by TCP"),
         _set("unix_socket_permissions", "0700", "the directory is closed as well; two locks are better"),
         _set("max_connections", "200", "pools of all workers, the commands, notification connections"),
         _set("superuser_reserved_connections", "3", "default; written down because max_connections is"),
+        _set(
+            "max_locks_per_transaction",
+            "256",
+            "a view an account: adding 10,000 accounts at once, or dumping 50,000, locks as many",
+        ),
         _set("shared_buffers", f"{shared_buffers}MB", "an eighth of the memory, 32 MB to 512 MB"),
         _set("effective_cache_size", f"{file_cache}MB", "what the file cache may hold, for the planner"),
         _set("work_mem", "8MB", "list pages sort a few thousand rows; many connections share the memory"),
@@ -85,16 +102,19 @@ def _set(name: str, value: str, reason: str) -> str:
     return f"{name} = {value}  # {reason}"
 
 
-PG_HBA = f"""# Written by Postroad at every start. Put your own lines into local_hba.conf beside this file.
-# The kernel says who stands at the other end of the socket; pg_ident.conf says who that is in here.
-local all {ROLE} peer map=postroad
-include local_hba.conf
-"""
-
-# `include` in pg_hba.conf exists since PostgreSQL 16.
-PG_HBA_15 = PG_HBA.replace("include local_hba.conf\n", "").replace(
-    "Put your own lines into local_hba.conf beside this file.", ""
-)
+def pg_hba(database: str, door: SqlDoor, major: int) -> str:
+    """Who may connect, for PostgreSQL `major`."""
+    # `include` in pg_hba.conf exists since PostgreSQL 16.
+    has_include = major >= 16
+    advice = " Put your own lines into local_hba.conf beside this file." if has_include else ""
+    return (
+        f"# Written by Postroad at every start.{advice}\n"
+        f"{door.mark}"
+        "# The kernel says who stands at the other end of the socket; pg_ident.conf says who that is here.\n"
+        f"local all {ROLE} peer map=postroad\n"
+        f"{door.hba(database)}"
+        f"{'include local_hba.conf' if has_include else ''}\n"
+    )
 
 
 def pg_ident(system_accounts: list[str]) -> str:

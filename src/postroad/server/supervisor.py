@@ -26,6 +26,7 @@ from postroad.db.binaries import ClusterFailed
 from postroad.db.cluster import Cluster
 from postroad.db.migrate import MigrationFailed, SchemaChanged, SchemaTooNew, migrate
 from postroad.db.pool import DatabaseUnavailable
+from postroad.db.sql_door import sql_door
 from postroad.listeners.sockets import BadListenAddress
 from postroad.server import logs
 from postroad.server.certificate import CertificateFiles, certificate_files
@@ -93,7 +94,9 @@ class Supervisor:
         """`state_file` gets the process id and the real addresses, for commands and tests."""
         self._settings = settings
         self._state_file = state_file
-        self._cluster = Cluster(settings.data_dir) if settings.database == "embedded" else None
+        self._cluster = (
+            Cluster(settings.data_dir, door=sql_door(settings)) if settings.database == "embedded" else None
+        )
         self._stop = asyncio.Event()
         self._ready: set[int] = set()
         self._processes: dict[int, asyncio.subprocess.Process] = {}
@@ -271,6 +274,8 @@ class Supervisor:
             await asyncio.sleep(CERTIFICATE_SECONDS)
             try:
                 certificate_files(self._settings, datetime.now(UTC))
+                if self._cluster is not None:
+                    await asyncio.to_thread(self._cluster.renew_certificate)
             except OSError as error:
                 log.error("certificate_not_renewed", reason=str(error))
 
