@@ -23,6 +23,7 @@ EXPUNGED_KEPT = (
     10_000  # removals a folder remembers for clients that catch up (RFC 7162 3.2.5.1 allows to forget)
 )
 BATCH = 500
+FOLDERS_AT_ONCE = 200  # looked at for removals to forget; about 50 ms
 _JOURNAL_KEPT = timedelta(days=90)  # of an import that may be run again
 
 log = structlog.get_logger("postroad.mailstore.sweeper")
@@ -55,6 +56,7 @@ class Sweeper:
         self._released_for = released_for
         self._orphaned_for = orphaned_for
         self._expunged_kept = expunged_kept
+        self._last_folder = 0
 
     async def sweep(self) -> Swept:
         """Remove all contents that were released long enough ago and that nothing points at."""
@@ -138,25 +140,31 @@ class Sweeper:
             return len(doomed), len(gone), [row["blob"] for row in gone if row["blob"] is not None]
 
     async def _forget_expunged(self) -> int:
-        """Keep a bounded number of removals a folder, and note how far back they reach."""
-        crowded = await self._database.fetch(
-            "SELECT folder_id FROM expunged GROUP BY folder_id HAVING count(*) > $1 LIMIT 1000",
+        """Keep a bounded number of removals a folder, and note how far back they reach.
+
+        Looks at the next few folders of all: counting everything each time would cost more with every folder.
+        """
+        rows = await self._database.fetch(
+            "SELECT f.id, (SELECT x.mod_sequence FROM expunged x WHERE x.folder_id = f.id "
+            "ORDER BY x.mod_sequence DESC OFFSET $2 LIMIT 1) AS floor "
+            "FROM (SELECT id FROM folder WHERE id > $1 ORDER BY id LIMIT $3) f ORDER BY f.id",
+            self._last_folder,
             self._expunged_kept,
+            FOLDERS_AT_ONCE,
         )
+        self._last_folder = rows[-1]["id"] if len(rows) == FOLDERS_AT_ONCE else 0
         forgotten = 0
-        for row in crowded:
+        for row in rows:
+            if row["floor"] is None:
+                continue
             async with self._database.transaction() as connection:
-                floor = await connection.fetchval(
-                    "UPDATE folder SET expunged_floor = (SELECT mod_sequence FROM expunged WHERE folder_id = "
-                    "$1 "
-                    "ORDER BY mod_sequence DESC OFFSET $2 LIMIT 1) WHERE id = $1 RETURNING expunged_floor",
-                    row["folder_id"],
-                    self._expunged_kept,
+                await connection.execute(
+                    "UPDATE folder SET expunged_floor = GREATEST(expunged_floor, $2) WHERE id = $1",
+                    row["id"],
+                    row["floor"],
                 )
                 done = await connection.execute(
-                    "DELETE FROM expunged WHERE folder_id = $1 AND mod_sequence <= $2",
-                    row["folder_id"],
-                    floor or 0,
+                    "DELETE FROM expunged WHERE folder_id = $1 AND mod_sequence <= $2", row["id"], row["floor"]
                 )
                 forgotten += int(done.rpartition(" ")[2])
         return forgotten

@@ -120,6 +120,7 @@ CREATE TABLE import_journal (
     imported_at  timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (account_id, source)
 );
+CREATE INDEX import_journal_age ON import_journal USING brin (imported_at);
 
 -- One document a message; the account is a lexeme of its own, so one index serves every account.
 CREATE TABLE search_document (
