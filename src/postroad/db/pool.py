@@ -22,7 +22,8 @@ else:
     Connection = Any
 
 # SQLSTATE classes (PostgreSQL manual, appendix A) that say "not now" rather than "you did something wrong".
-_UNAVAILABLE_CLASSES = ("08", "53", "58")  # connection, insufficient resources (disk, memory), I/O errors
+# Connection, transaction rolled back (deadlock), insufficient resources (disk, memory), I/O errors.
+_UNAVAILABLE_CLASSES = ("08", "40", "53", "58")
 _UNAVAILABLE_CODES = (
     "25P03",  # idle in transaction time-out
     "55P03",  # lock not available in time
