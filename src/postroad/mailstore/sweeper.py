@@ -164,7 +164,9 @@ class Sweeper:
                     row["floor"],
                 )
                 done = await connection.execute(
-                    "DELETE FROM expunged WHERE folder_id = $1 AND mod_sequence <= $2", row["id"], row["floor"]
+                    "DELETE FROM expunged WHERE folder_id = $1 AND mod_sequence <= $2",
+                    row["id"],
+                    row["floor"],
                 )
                 forgotten += int(done.rpartition(" ")[2])
         return forgotten
