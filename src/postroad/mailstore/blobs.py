@@ -101,6 +101,7 @@ class LocalBlobs:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._flushed: set[Path] = set()  # directories whose own entry this process has seen safe
 
     async def put(self, key: str, data: bytes) -> None:
         """Write to a name of its own beside the target, flush, rename, flush the directory."""
@@ -126,7 +127,7 @@ class LocalBlobs:
 
     def _put(self, key: str, data: bytes) -> None:
         target = self._directory / key
-        if not target.parent.is_dir():
+        if target.parent not in self._flushed:
             self._make_directory(target.parent)
         partial = target.with_name(target.name + _HALF_WRITTEN)
         try:
@@ -141,10 +142,13 @@ class LocalBlobs:
         _flush_directory(target.parent)
 
     def _make_directory(self, directory: Path) -> None:
+        # Flushed even where it exists already: another worker may have made it a moment ago and not flushed
+        # yet.
         missing = [each for each in (directory, *directory.parents) if not each.is_dir()]
-        for each in reversed(missing):
+        for each in dict.fromkeys([*reversed(missing), self._directory, directory]):
             each.mkdir(mode=0o700, exist_ok=True)
             _flush_directory(each.parent)
+        self._flushed.add(directory)
 
     def _get(self, key: str, start: int, end: int | None) -> bytes:
         try:
