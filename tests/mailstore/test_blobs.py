@@ -104,3 +104,12 @@ async def test_an_unreachable_bucket_is_unavailable() -> None:
     )
     with pytest.raises(BlobsUnavailable):
         await Blobs("s3://bucket", ObjectBlobs(store)).put(b"x")
+
+
+async def test_a_directory_that_was_taken_away_is_made_again(tmp_path: Path) -> None:
+    blobs = Blobs(str(tmp_path / "blobs"), LocalBlobs(tmp_path / "blobs"))
+    for _ in range(20):
+        await blobs.put(b"before")
+    (tmp_path / "blobs").rename(tmp_path / "taken")
+    keys = [await blobs.put(b"after") for _ in range(300)]
+    assert {await blobs.get(key) for key in keys} == {b"after"}

@@ -127,7 +127,7 @@ class LocalBlobs:
 
     def _put(self, key: str, data: bytes) -> None:
         target = self._directory / key
-        if target.parent not in self._flushed:
+        if target.parent not in self._flushed or not target.parent.is_dir():
             self._make_directory(target.parent)
         partial = target.with_name(target.name + _HALF_WRITTEN)
         try:
