@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import threading
@@ -10,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from postroad.cli.app import run
+from postroad.config import load
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,22 @@ class Outcome:
 
 
 Command = Callable[..., Outcome]
+
+
+def execute(site: Path, statements: str) -> None:
+    """Change the database of a house behind its back."""
+
+    async def change() -> None:
+        connection = await asyncpg.connect(load(site).database)
+        try:
+            await connection.execute(statements)
+        finally:
+            await connection.close()
+
+    # The tests' own loop is in this thread.
+    thread = threading.Thread(target=lambda: asyncio.run(change()))
+    thread.start()
+    thread.join()
 
 
 @pytest.fixture

@@ -2,29 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from pathlib import Path
 
-import asyncpg
-
-from postroad.config import load
-from tests.cli.conftest import Command
-
-
-def spoil(site: Path, statement: str) -> None:
-    """Change the database behind the house's back."""
-
-    async def change() -> None:
-        connection = await asyncpg.connect(load(site).database)
-        try:
-            await connection.execute(statement)
-        finally:
-            await connection.close()
-
-    thread = threading.Thread(target=lambda: asyncio.run(change()))
-    thread.start()
-    thread.join()
+from tests.cli.conftest import Command, execute
 
 
 def test_verify_tells_problems_and_repairs_counters(postroad: Command, site: Path) -> None:
@@ -33,7 +13,7 @@ def test_verify_tells_problems_and_repairs_counters(postroad: Command, site: Pat
     sound = postroad("verify", "--json")
     assert (sound.code, sound.data) == (0, {"ok": True, "problem_count": 0, "problems": [], "repaired": 0})
     assert postroad("verify").output == "The store is sound.\n"
-    spoil(site, "UPDATE folder SET message_count = 5 WHERE role = 'inbox'")
+    execute(site, "UPDATE folder SET message_count = 5 WHERE role = 'inbox'")
     broken = postroad("verify", "--json")
     assert (broken.code, broken.data["ok"], broken.data["problem_count"]) == (1, False, 1)
     assert postroad("verify", "--repair", "--json").data["repaired"] == 1

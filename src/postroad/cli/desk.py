@@ -6,7 +6,6 @@ started when nobody has it. What is opened here is closed here.
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -116,6 +115,8 @@ class Desk:
     @asynccontextmanager
     async def dsn(self) -> AsyncIterator[str]:
         """Keep the database running and give its DSN."""
+        import asyncio
+
         _quiet_logs()
         cluster = self.cluster()
         if cluster is None:
@@ -228,6 +229,7 @@ ERRORS = {
     "postroad.mailstore.errors.BlobsUnavailable": "blobs-unavailable",
     "postroad.mailstore.errors.MailStoreError": "store-refused",
     "postroad.mailstore.importing.NothingToImport": "nothing-to-import",
+    "postroad.transport.queued_mails.NoSuchQueuedMail": "no-such-queued-mail",
     "postroad.message.address.BadAddress": "bad-address",
     "builtins.OSError": "file-trouble",
 }

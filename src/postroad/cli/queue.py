@@ -1,0 +1,269 @@
+"""`postroad queue …`: mail on its way out, looked at and decided upon."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Annotated, TypeAlias
+
+from cyclopts import App, Parameter
+
+from postroad.cli.arguments import DeskArgument, Limit, page
+from postroad.cli.desk import Desk, Failed
+from postroad.cli.output import Answer, Grid, size_text
+from postroad.db.notify import Announcer
+from postroad.events.outbox import Outbox
+from postroad.mailstore.blobs import Blobs
+from postroad.mailstore.messages import Messages
+from postroad.transport.planning import mail_id_of
+from postroad.transport.queued_mails import QueuedMails, QueuedRow, Selection
+
+_MAIL_ID = re.compile(r"[0-9A-Fa-f]{1,15}\Z")  # fits a bigint
+
+app = App(name="queue", help="Mail on its way out.")
+
+Id: TypeAlias = Annotated[str, Parameter(help="The ids of mails, as `queue list` shows them.")]
+Sender: TypeAlias = Annotated[
+    str | None, Parameter(help="Only from this address, or @domain for all of one; <> is the null sender.")
+]
+Recipient: TypeAlias = Annotated[
+    str | None, Parameter(help="Only to this address, or @domain for all of one.")
+]
+Route: TypeAlias = Annotated[str | None, Parameter(help="Only by this route, as `queue stats` shows them.")]
+Everything: TypeAlias = Annotated[bool, Parameter(name="--all", negative=(), help="All of the queue.")]
+
+
+@app.command(name="list")
+async def list_queue(
+    *,
+    sender: Sender = None,
+    recipient: Recipient = None,
+    route: Route = None,
+    held: Annotated[
+        bool | None, Parameter(help="Only those that are held, or only those that are not.")
+    ] = None,
+    after: Annotated[str, Parameter(help="Begin behind this: `next` of the page before.")] = "",
+    limit: Limit = 100,
+    desk: DeskArgument,
+) -> Answer:
+    """List the recipients that wait, a line each."""
+    which = Selection(route=route, sender=_sender(sender), recipient=recipient, is_held=held)
+    async with _queue(desk) as queue:
+        rows = await queue.list(which, _position(after), limit)
+    more = f"{rows[-1].name}:{rows[-1].number}" if len(rows) >= max(1, min(limit, 1000)) else None
+    grid = Grid(
+        ("id", "sender", "recipient", "attempts", "next attempt", "state", "last answer"),
+        [
+            (
+                row.name,
+                _shown(row),
+                row.recipient,
+                row.attempts,
+                row.next_attempt_at,
+                _state(desk, row),
+                _answer(row),
+            )
+            for row in rows
+        ],
+        empty="queue-empty",
+    )
+    return Answer({"recipients": [fields(row) for row in rows], "next": more}, page(desk, grid, more))
+
+
+@app.command
+async def show(id: str, /, *, desk: DeskArgument) -> Answer:
+    """Show a mail: its recipients, what came of the attempts, its header."""
+    async with _queue(desk) as queue:
+        mail = await queue.show(_id(id))
+    header = mail.header.decode("utf-8", "replace").replace("\r\n", "\n").rstrip("\n")
+    first = mail.rows[0]
+    top = Grid(
+        ("field", "value"),
+        [
+            (desk.say(word), value)
+            for word, value in (
+                ("id", first.name),
+                ("sender", _shown(first)),
+                ("size", size_text(first.size_bytes)),
+                ("queued", first.queued_at),
+            )
+        ],
+    )
+    rows = Grid(
+        ("recipient", "route", "attempts", "next attempt", "state", "last answer"),
+        [
+            (row.recipient, row.route, row.attempts, row.next_attempt_at, _state(desk, row), _answer(row))
+            for row in mail.rows
+        ],
+    )
+    data = {"id": first.name, "recipients": [fields(row) for row in mail.rows], "header": header}
+    return Answer({"mail": data}, [top, "", rows, "", header])
+
+
+@app.command
+async def retry(
+    *ids: Id,
+    sender: Sender = None,
+    recipient: Recipient = None,
+    route: Route = None,
+    all: Everything = False,
+    desk: DeskArgument,
+) -> Answer:
+    """Try again now, also what is held."""
+    return await _each(desk, "retried", QueuedMails.retry, _selections(ids, sender, recipient, route, all))
+
+
+@app.command
+async def hold(
+    *ids: Id,
+    sender: Sender = None,
+    recipient: Recipient = None,
+    route: Route = None,
+    all: Everything = False,
+    desk: DeskArgument,
+) -> Answer:
+    """Keep from being tried until released."""
+    return await _each(desk, "held", QueuedMails.hold, _selections(ids, sender, recipient, route, all))
+
+
+@app.command
+async def release(
+    *ids: Id,
+    sender: Sender = None,
+    recipient: Recipient = None,
+    route: Route = None,
+    all: Everything = False,
+    desk: DeskArgument,
+) -> Answer:
+    """Let what is held be tried again."""
+    return await _each(desk, "released", QueuedMails.release, _selections(ids, sender, recipient, route, all))
+
+
+@app.command
+async def drop(
+    *ids: Id,
+    sender: Sender = None,
+    recipient: Recipient = None,
+    route: Route = None,
+    all: Everything = False,
+    desk: DeskArgument,
+) -> Answer:
+    """Remove from the queue; the senders are not told."""
+    selections = _selections(ids, sender, recipient, route, all)
+    desk.confirm("ask-drop")
+    return await _each(desk, "dropped", QueuedMails.drop, selections)
+
+
+@app.command
+async def stats(*, desk: DeskArgument) -> Answer:
+    """Count the queue, all of it and by route."""
+    async with _queue(desk) as queue:
+        found = await queue.stats()
+    total = desk.say(
+        "queue-total",
+        recipients=found.recipients,
+        mails=found.mails,
+        size=size_text(found.size_bytes),
+        due=found.due,
+        held=found.held,
+        tried=found.being_tried,
+    )
+    grid = Grid(
+        ("route", "recipients", "due", "held", "oldest"),
+        [(one.route, one.recipients, one.due, one.held, one.oldest_queued_at) for one in found.routes],
+        empty="queue-empty",
+    )
+    data = {
+        "recipients": found.recipients,
+        "mails": found.mails,
+        "size_bytes": found.size_bytes,
+        "due": found.due,
+        "held": found.held,
+        "being_tried": found.being_tried,
+        "routes": found.routes,
+    }
+    return Answer({"queue": data}, [total, grid])
+
+
+@asynccontextmanager
+async def _queue(desk: Desk) -> AsyncIterator[QueuedMails]:
+    async with desk.database() as database, Announcer(database) as announcer:
+        blobs = Blobs(desk.settings.blob_location)
+        messages = Messages(database, blobs, desk.settings.storage.inline_bytes)
+        yield QueuedMails(database, messages, Outbox(), announcer, desk.clock)
+
+
+async def _each(
+    desk: Desk,
+    word: str,
+    change: Callable[[QueuedMails, Selection], Awaitable[int]],
+    selections: list[Selection],
+) -> Answer:
+    async with _queue(desk) as queue:
+        count = sum([await change(queue, which) for which in selections])
+    return Answer({word: count}, [desk.say(f"queue-{word}", count=count)])
+
+
+def _selections(
+    ids: tuple[str, ...], sender: str | None, recipient: str | None, route: str | None, everything: bool
+) -> list[Selection]:
+    """Return what is meant; the whole queue only when it is said in so many words. Raises `Failed`."""
+    if not (ids or sender or recipient or route or everything):
+        raise Failed("queue-which")
+    chosen: list[int | None] = [_id(text) for text in ids] or [None]
+    return [Selection(id=one, route=route, sender=_sender(sender), recipient=recipient) for one in chosen]
+
+
+def _id(text: str) -> int:
+    if not _MAIL_ID.match(text):
+        raise Failed("bad-mail-id", value=text)
+    return mail_id_of(text)
+
+
+def _position(after: str) -> tuple[int, int]:
+    if not after:
+        return 0, -1
+    name, _, number = after.partition(":")
+    if not number.isdecimal():
+        raise Failed("bad-mail-id", value=after)
+    return _id(name), int(number)
+
+
+def _sender(text: str | None) -> str | None:
+    return "" if text == "<>" else text
+
+
+def _shown(row: QueuedRow) -> str:
+    return row.sender or "<>"
+
+
+def _state(desk: Desk, row: QueuedRow) -> str:
+    return desk.say("state-held" if row.is_held else "state-tried" if row.is_being_tried else "state-waits")
+
+
+def _answer(row: QueuedRow) -> str | None:
+    parts = [str(part) for part in (row.last_remote, row.last_code, row.last_status, row.last_text) if part]
+    return " ".join(parts)[:120] or None
+
+
+def fields(row: QueuedRow) -> dict[str, object]:
+    """Return one recipient in the queue as JSON has it."""
+    return {
+        "id": row.name,
+        "number": row.number,
+        "sender": row.sender,
+        "recipient": row.recipient,
+        "route": row.route,
+        "size_bytes": row.size_bytes,
+        "queued_at": row.queued_at,
+        "attempts": row.attempts,
+        "next_attempt_at": row.next_attempt_at,
+        "is_held": row.is_held,
+        "is_being_tried": row.is_being_tried,
+        "last_attempt_at": row.last_attempt_at,
+        "last_code": row.last_code,
+        "last_status": row.last_status,
+        "last_text": row.last_text,
+        "last_remote": row.last_remote,
+    }
