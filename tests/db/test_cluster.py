@@ -272,10 +272,9 @@ def test_a_full_disk_is_named_and_the_start_works_once_there_is_room(place: Path
         cluster.ensure_running()
         kill_postmaster(cluster)
         filler = disk / "filler"
-        with filler.open("wb") as file, pytest.raises(OSError, match="No space left"):
+        with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
             while True:
                 file.write(bytes(1 << 16))
-                file.flush()
         with pytest.raises(ClusterDiskFull, match="the disk is full"):
             cluster.ensure_running()
         filler.unlink()

@@ -124,10 +124,9 @@ def test_on_a_full_disk_mail_is_put_off_and_taken_once_there_is_room(make_server
         add_accounts(server.dsn, "bob@example.com", password="quite-a-Secret-word-7")
         assert deliver(server) == 250
         filler = disk / "filler"
-        with filler.open("wb") as file, pytest.raises(OSError, match="No space left"):
+        with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
             while True:
                 file.write(bytes(1 << 16))
-                file.flush()
         # What fits into room that PostgreSQL has already is still taken; then it is 4xx, never 5xx.
         taken = 1
         while (code := deliver(server)) == 250:

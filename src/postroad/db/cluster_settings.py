@@ -33,7 +33,9 @@ def postgresql_conf(
         ),
         _set("ssl", "on" if has_tls else "off", "for that role by TCP"),
         _set("unix_socket_permissions", "0700", "the directory is closed as well; two locks are better"),
-        _set("max_connections", "200", "pools of all workers, the commands, notification connections"),
+        _set(
+            "max_connections", "500", "13 a worker, 64 workers with smaller pools; an idle slot costs little"
+        ),
         _set("superuser_reserved_connections", "3", "default; written down because max_connections is"),
         _set(
             "max_locks_per_transaction",

@@ -115,4 +115,6 @@ def configure(settings: Log, **fields: object) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *shared, renderer],
         )
     )
+    # uvicorn warns of every request of a scanner that is no HTTP.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)

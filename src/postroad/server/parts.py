@@ -34,9 +34,11 @@ from postroad.mailstore.sweeper import Sweeper
 from postroad.server.jobs import Job
 from postroad.transport.service import Neighbours, Transport
 
-# Of a worker. Sessions, deliveries and pages hold one for a few milliseconds: ten carry thousands of
-# statements a second, and a dozen workers stay below the embedded cluster's 200.
+# Sessions, deliveries and pages hold a connection for a few milliseconds: ten carry thousands of statements a
+# second. All workers together stay below the embedded cluster's 500 (three more connections a worker stand
+# outside its pool).
 POOL_CONNECTIONS = 10
+ALL_CONNECTIONS = 450
 
 Clock = Callable[[], datetime]
 
@@ -73,7 +75,7 @@ async def open_parts(settings: Settings, dsn: str, clock: Clock) -> AsyncIterato
     """
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        database = await enter(Database(dsn, max_size=POOL_CONNECTIONS))
+        database = await enter(Database(dsn, max_size=pool_size(settings.workers)))
         announcer = await enter(Announcer(database))
         listener = await enter(Listener(dsn))
         outbox = Outbox()
@@ -136,3 +138,8 @@ async def open_parts(settings: Settings, dsn: str, clock: Clock) -> AsyncIterato
                 Job("events", timedelta(hours=1), Retention(database, clock).sweep),
             ),
         )
+
+
+def pool_size(workers: int) -> int:
+    """How many connections the pool of each of `workers` may open."""
+    return max(4, min(POOL_CONNECTIONS, ALL_CONNECTIONS // workers - 3))

@@ -11,9 +11,10 @@ import fcntl
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -110,10 +111,7 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         doors = Doors(self._settings.listen)
         try:
-            files = certificate_files(self._settings, datetime.now(UTC))
-            dsn = await self._start_database()
-            if not self._stop.is_set():
-                await self._serve(dsn, doors, files)
+            await self._serve(doors, certificate_files(self._settings, datetime.now(UTC)))
         finally:
             doors.close()
             if self._cluster is not None:
@@ -121,42 +119,40 @@ class Supervisor:
         log.info("server_stopped")
         return 0
 
-    async def _serve(self, dsn: str, doors: Doors, files: CertificateFiles) -> None:
+    async def _serve(self, doors: Doors, files: CertificateFiles) -> None:
         metrics_directory = self._settings.data_dir / "metrics"
         shutil.rmtree(metrics_directory, ignore_errors=True)  # counters begin with the server
         metrics_directory.mkdir(mode=0o700)
-        self._state_file.write_bytes(
-            msgspec.json.encode({"process_id": os.getpid(), "addresses": doors.addresses})
-        )
-        tasks = [
-            asyncio.create_task(
-                self._keep_worker(
-                    WorkerSpec(
-                        number=number,
-                        supervisor=os.getpid(),
-                        settings=self._settings,
-                        dsn=dsn,
-                        addresses=doors.addresses,
-                        certificate=files.certificate,
-                        private_key=files.private_key,
-                        metrics_directory=metrics_directory,
-                    )
-                )
+        dsn = asyncio.create_task(self._start_database(doors))
+
+        async def spec(number: int) -> WorkerSpec:
+            return WorkerSpec(
+                number=number,
+                supervisor=os.getpid(),
+                settings=self._settings,
+                dsn=await asyncio.shield(dsn),
+                addresses=doors.addresses,
+                certificate=files.certificate,
+                private_key=files.private_key,
+                metrics_directory=metrics_directory,
             )
+
+        # Workers load their code while PostgreSQL starts, and wait for their spec.
+        tasks = [
+            asyncio.create_task(self._keep_worker(number, metrics_directory, spec))
             for number in range(self._settings.workers)
         ]
         tasks.append(asyncio.create_task(self._keep_certificate()))
-        if self._cluster is not None:
-            tasks.append(asyncio.create_task(self._keep_cluster(self._cluster)))
+        tasks.append(asyncio.create_task(self._keep_cluster(dsn)))
         stopping = asyncio.create_task(self._stop.wait())
         try:
             await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
         finally:
             log.info("server_stopping", drain_seconds=self._settings.drain_seconds)
             stopping.cancel()
-            for task in tasks:
+            for task in (dsn, *tasks):
                 task.cancel()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
+            results = await asyncio.gather(dsn, *tasks, return_exceptions=True)
             await self._end_workers()
         for result in results:
             if isinstance(result, Exception):
@@ -164,12 +160,13 @@ class Supervisor:
 
     # -- the database
 
-    async def _start_database(self) -> str:
+    async def _start_database(self, doors: Doors) -> str:
         """Start the embedded cluster, if it is that, and bring the schema up to date; gives the DSN."""
-        cluster = self._cluster
-        dsn = self._settings.database if cluster is None else await asyncio.to_thread(cluster.ensure_running)
+        dsn = self._settings.database
+        if self._cluster is not None:
+            dsn = await _to_its_end(self._cluster.ensure_running)
         delay = FIRST_DELAY
-        while not self._stop.is_set():
+        while True:
             try:
                 if applied := await migrate(dsn):
                     log.info("schema_migrated", versions=applied)
@@ -177,45 +174,54 @@ class Supervisor:
             except DatabaseUnavailable as error:
                 # A database of one's own may come up after us; nothing can be served before it has.
                 log.warning("database_unavailable", reason=str(error), retry_seconds=delay)
-                await self._sleep(delay)
+                await asyncio.sleep(delay)
                 delay = min(delay * 2, LAST_DELAY)
+        self._state_file.write_bytes(
+            msgspec.json.encode({"process_id": os.getpid(), "addresses": doors.addresses})
+        )
         return dsn
 
-    async def _keep_cluster(self, cluster: Cluster) -> None:
+    async def _keep_cluster(self, dsn: asyncio.Task[str]) -> None:
+        await asyncio.shield(dsn)
+        cluster = self._cluster
         delay = FIRST_DELAY
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            if cluster.postmaster() is not None:
+            if cluster is None or cluster.postmaster() is not None:
                 continue
             log.error("database_died")
             try:
-                await asyncio.to_thread(cluster.ensure_running)
+                await _to_its_end(cluster.ensure_running)
                 delay = FIRST_DELAY
-            except ClusterFailed as error:
+            except (ClusterFailed, OSError, subprocess.SubprocessError) as error:
                 log.error("database_cannot_start", reason=str(error), retry_seconds=delay)
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, LAST_DELAY)
 
     # -- workers
 
-    async def _keep_worker(self, spec: WorkerSpec) -> None:
+    async def _keep_worker(
+        self, number: int, metrics_directory: Path, spec: Callable[[int], Awaitable[WorkerSpec]]
+    ) -> None:
         delay = FIRST_DELAY
         while True:
             began = time.monotonic()
-            process = await self._start_worker(spec)
+            code: int | str
             try:
-                await self._hear(spec.number, process)
+                process = await self._start_worker(number, metrics_directory)
+                await self._tell(process, await spec(number))
+                await self._hear(number, process)
                 code = await process.wait()
+            except OSError as error:  # no memory, no more processes
+                code = str(error)
             finally:
-                self._ready.discard(spec.number)
+                self._ready.discard(number)
             lived = time.monotonic() - began
             delay = FIRST_DELAY if lived > STEADY_SECONDS else min(delay * 2, LAST_DELAY)
-            log.error(
-                "worker_died", worker=spec.number, code=code, lived_seconds=round(lived, 1), delay=delay
-            )
+            log.error("worker_died", worker=number, code=code, lived_seconds=round(lived, 1), delay=delay)
             await asyncio.sleep(delay)
 
-    async def _start_worker(self, spec: WorkerSpec) -> asyncio.subprocess.Process:
+    async def _start_worker(self, number: int, metrics_directory: Path) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -224,23 +230,25 @@ class Supervisor:
             stdout=asyncio.subprocess.PIPE,
             env={
                 **os.environ,
-                "PROMETHEUS_MULTIPROC_DIR": str(spec.metrics_directory),
+                "PROMETHEUS_MULTIPROC_DIR": str(metrics_directory),
                 # Threads (signing, hashing passwords) would otherwise grow an arena of 64 MB each.
                 "MALLOC_ARENA_MAX": "2",
             },
         )
-        self._processes[spec.number] = process
+        self._processes[number] = process
+        return process
+
+    async def _tell(self, process: asyncio.subprocess.Process, spec: WorkerSpec) -> None:
         assert process.stdin is not None
         with suppress(ConnectionError):  # it died at once; waiting for it tells
             process.stdin.write(spec.to_bytes())
             await process.stdin.drain()
-        return process
 
     async def _hear(self, number: int, process: asyncio.subprocess.Process) -> None:
         """Listen to what a worker says until it ends."""
         assert process.stdout is not None
-        async for line in process.stdout:
-            if line == READY:
+        while said := await process.stdout.read(4096):
+            if READY in said:
                 self._ready.add(number)
                 if len(self._ready) == self._settings.workers:
                     log.info(
@@ -285,7 +293,12 @@ class Supervisor:
                 with suppress(ProcessLookupError):
                     process.send_signal(signal.SIGHUP)
 
-    async def _sleep(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stop.wait()
+
+async def _to_its_end(start: Callable[[], str]) -> str:
+    """Run `start` in a thread; cancelled, wait for it all the same: what it starts must be stopped again."""
+    running = asyncio.ensure_future(asyncio.to_thread(start))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise

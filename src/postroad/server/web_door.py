@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
 
+from postroad.listeners.sockets import bind
 from postroad.server.health import App
+from postroad.server.http_protocol import BoundedHttp
 
 KEEP_ALIVE_SECONDS = 30  # idle connections of browsers; reverse proxies reopen without a fuss
 BACKLOG = 1024
 MOST_CONNECTIONS = 2000  # a worker; past it 503, so that a flood cannot take all memory
-LARGEST_HEAD = 64 * 1024  # bytes of request line and headers; nginx takes 32 KB
+SILENT_MILLISECONDS = 120_000  # a client that takes nothing of an answer for so long is gone
 
 
 class WebServer(uvicorn.Server):
@@ -29,7 +32,7 @@ def web_server(app: App, drain_seconds: float, context: ssl.SSLContext | None = 
     """Make a server for `app`: `await server.serve(sockets)` runs it, `should_exit = True` ends it."""
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=BoundedHttp,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -40,8 +43,17 @@ def web_server(app: App, drain_seconds: float, context: ssl.SSLContext | None = 
         timeout_graceful_shutdown=max(1, int(drain_seconds)),
         backlog=BACKLOG,
         limit_concurrency=MOST_CONNECTIONS,
-        h11_max_incomplete_event_size=LARGEST_HEAD,
         workers=1,
         ssl_context_factory=None if context is None else lambda _config, _default: context,
     )
     return WebServer(config)
+
+
+def bind_web(address: str) -> list[socket.socket]:
+    """Listen on `address`, with the kernel watching clients that stop reading. Raises `BadListenAddress`."""
+    listening = bind(address, BACKLOG)
+    for each in listening:
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # RFC 5482; Linux, inherited by what is accepted
+            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_MILLISECONDS)
+    return listening

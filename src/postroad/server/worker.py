@@ -19,7 +19,6 @@ import uvloop
 
 from postroad.db.migrate import read_migrations
 from postroad.db.pool import DatabaseUnavailable
-from postroad.listeners.sockets import bind
 from postroad.listeners.tls import BadCertificate, ServerTls
 from postroad.server import logs
 from postroad.server.certificate import CertificateFiles
@@ -30,7 +29,7 @@ from postroad.server.pages import open_pages
 from postroad.server.parts import Parts, open_parts
 from postroad.server.smtp_doors import SmtpDoors
 from postroad.server.spec import READY, WorkerSpec
-from postroad.server.web_door import WebServer, web_server
+from postroad.server.web_door import WebServer, bind_web, web_server
 
 STATE_SECONDS = 5.0  # how often memory and pool are written down
 CERTIFICATE_SECONDS = 10.0  # how often the certificate's files are looked at
@@ -94,7 +93,7 @@ class Worker:
             webs = self._web_servers(parts, pages)
             async with asyncio.TaskGroup() as group:
                 for server, door in webs:
-                    group.create_task(server.serve(bind(self._spec.addresses[door])))
+                    group.create_task(server.serve(bind_web(self._spec.addresses[door])))
                 await smtp.open(self._spec.addresses)
                 helpers = [
                     group.create_task(parts.indexer.run()),
