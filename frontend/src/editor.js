@@ -17,6 +17,14 @@ function clean(html) {
     // Quoting a mail must not load the pictures that reading it did not load.
     if (!/^\/mail\//.test(image.getAttribute("src") ?? "") && !/^cid:/.test(image.getAttribute("src") ?? "")) image.replaceWith(image.alt || "");
   }
+  for (const element of fragment.querySelectorAll("[style]")) {
+    const style = element.style;
+    for (const property of [...style]) {
+      // Nothing that loads, and nothing that leaves the text's place.
+      if (/url\(|image|expression/i.test(style.getPropertyValue(property)) || /^(position|z-index|float|behavior|-)/.test(property)) style.removeProperty(property);
+    }
+    if (!style.length) element.removeAttribute("style");
+  }
   return document.importNode(fragment, true);
 }
 

@@ -81,6 +81,7 @@ export function closeReader() {
   history.pushState({ htmx: true }, "", address);
   const title = document.getElementById("list-title");
   if (title) document.title = `${title.textContent} · Postroad`;
+  row?.classList.add("is-cursor");
   row?.querySelector(".row-link").focus({ preventScroll: true });
 }
 

@@ -16,9 +16,10 @@ function refresh() {
   htmx.trigger("#folders", "mail:refresh");
   const list = document.getElementById("list");
   if (list) {
-    const shown = list.querySelectorAll(".row").length;
+    const rows = list.querySelectorAll(".row");
     const url = new URL(list.dataset.refresh, location.origin);
-    url.searchParams.set("count", String(Math.max(shown, 1)));
+    url.searchParams.set("count", String(rows.length));
+    if (rows.length > 50) url.searchParams.set("until", rows[rows.length - 1].dataset.entry);
     const open = document.querySelector(".reading");
     if (open) url.searchParams.set("open", open.dataset.entry);
     htmx.ajax("GET", url.pathname + url.search, { source: list, target: list, swap: "innerMorph" });

@@ -112,6 +112,7 @@ export class RecipientField {
       chip.className = one.isGood ? "recipient" : "recipient is-bad";
       chip.title = one.isGood ? one.address : say("bad-address");
       const avatar = document.createElement("span");
+      avatar.setAttribute("aria-hidden", "true");
       if (one.isGood) {
         avatar.className = `avatar avatar-tiny hue-${hue(one.address)}`;
         avatar.textContent = (one.name || one.address).slice(0, 1).toUpperCase();
@@ -186,6 +187,7 @@ export class RecipientField {
       item.id = `${this.box.id}-${index}`;
       item.dataset.value = write(one);
       const avatar = document.createElement("span");
+      avatar.setAttribute("aria-hidden", "true");
       avatar.className = `avatar avatar-small hue-${hue(one.address)}`;
       avatar.textContent = (one.name || one.address).slice(0, 1).toUpperCase();
       const words = document.createElement("span");

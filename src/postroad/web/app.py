@@ -12,7 +12,7 @@ from datetime import datetime
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -100,6 +100,7 @@ def create_app(
     all_routes: list[BaseRoute] = [
         *routes,
         Route("/", _to_mail, methods=["GET"]),
+        Route("/favicon.ico", _icon, methods=["GET"]),
         Mount("/mail/static", _Static(directory=STATIC)),
         *SigningIn(
             door, services.accounts, services.sign_in, services.sessions, settings.session_seconds, clock
@@ -130,6 +131,10 @@ def create_app(
 
 async def _to_mail(request: Request) -> Response:
     return RedirectResponse("/mail", 303)
+
+
+async def _icon(request: Request) -> Response:
+    return FileResponse(STATIC / "icon.svg", headers={"cache-control": "public, max-age=86400"})
 
 
 class _Static(StaticFiles):

@@ -14,6 +14,7 @@ from postroad.mailstore.errors import BadQuery, NoSuchFolder
 from postroad.mailstore.folders import Role
 from postroad.mailstore.search import Search, SearchKey
 from postroad.web.door import Door, Visit
+from postroad.web.forms import entry_name
 from postroad.web.rows import address, rows_of
 from postroad.web.surroundings import Around, Surroundings
 from postroad.web.views import FolderItem, ListPage, Row
@@ -106,7 +107,13 @@ class Listing:
         query = visit.request.query_params
         count = min(max(_number(query.get("count")) or PAGE, PAGE), MAX_REFRESHED) if kind == "list" else PAGE
         shown = await self.list_page(
-            visit, around, wanted, query.get("before", "")[:200], count, query.get("open", "")[:50]
+            visit,
+            around,
+            wanted,
+            before=query.get("before", "")[:200],
+            count=count,
+            until=query.get("until", "")[:50],
+            open_entry=query.get("open", "")[:50],
         )
         values = {**self._surroundings.fragment(visit, around, None), "list": shown}
         template = "rows_frame_page.html" if kind == "list" else "rows_page.html"
@@ -141,9 +148,10 @@ class Listing:
         wanted: Wanted,
         before: str = "",
         count: int = PAGE,
+        until: str = "",
         open_entry: str = "",
     ) -> ListPage:
-        """Read one page of a list."""
+        """Read one page of a list: `count` rows, and however many more came in above the row `until`."""
         error, more = "", None
         if wanted.query:
             inside = wanted.folder.id if wanted.folder else None
@@ -157,15 +165,20 @@ class Listing:
                 entries, error = [], visit.say("This search cannot be understood: %(reason)s", reason=problem)
         else:
             assert wanted.folder is not None
+            last = entry_name(until)
+            limit = MAX_REFRESHED if last else count
             entries = await self._entries.page(
                 visit.account_id,
                 wanted.folder.id,
                 _number(before),
-                count + 1,
+                limit + 1,
                 FILTERS.get(wanted.shown_filter),
             )
-            if len(entries) > count:
-                entries = entries[:count]
+            if last is not None:
+                shown = sum(entry.uid >= last.uid for entry in entries)
+                limit = min(max(shown, PAGE), MAX_REFRESHED)
+            if len(entries) > limit:
+                entries = entries[:limit]
                 more = str(entries[-1].uid)
         rows: list[Row] = rows_of(entries, around, wanted.context, names_folder=bool(wanted.query))
         return ListPage(
