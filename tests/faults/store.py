@@ -8,6 +8,9 @@ from pathlib import Path
 import asyncpg
 
 from postroad.db.cluster import Cluster
+from postroad.db.pool import Database
+from postroad.mailstore.blobs import Blobs
+from postroad.mailstore.verify import verify
 
 
 def names_in_inbox(dsn: str, address: str) -> dict[str, int]:
@@ -30,6 +33,16 @@ async def _names(dsn: str, address: str) -> dict[str, int]:
         return {row["name"]: row["copies"] for row in rows}
     finally:
         await connection.close()
+
+
+def problems(dsn: str, blobs: Path) -> list[str]:
+    """What the store's own consistency check finds wrong."""
+    return asyncio.run(_problems(dsn, blobs))
+
+
+async def _problems(dsn: str, blobs: Path) -> list[str]:
+    async with Database(dsn, max_size=2) as database:
+        return [str(problem) async for problem in verify(database, Blobs(str(blobs)))]
 
 
 def embedded_dsn(data_dir: Path) -> str:
