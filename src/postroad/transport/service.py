@@ -147,6 +147,7 @@ class Transport:
             ),
             clock,
             backoff,
+            tell_others=lambda: near.announcer.announce(QUEUE_CHANNEL),
         )
         offers.dispatcher = self.dispatcher
         self.group: GroupCommit[Plan] = GroupCommit(near.database, writer.write_in)
