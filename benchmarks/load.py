@@ -144,9 +144,11 @@ class Sink:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
+        begun = b""
         while chunk := os.read(self._process.stdout.fileno(), 65536):
             now = time.perf_counter()
-            counts = re.findall(rb"mesg=\s*(\d+)\s*\r", chunk)
+            told, _, begun = (begun + chunk).rpartition(b"\r")
+            counts = re.findall(rb"mesg=\s*(\d+)", told)
             if not counts:
                 continue
             with self._moved:
@@ -156,6 +158,8 @@ class Sink:
                     self._last_at = now
                     self._count = count
                     self._moved.notify_all()
+        with self._moved:
+            self._moved.notify_all()
 
     @property
     def count(self) -> int:
@@ -166,9 +170,16 @@ class Sink:
     def wait_for(self, count: int, seconds: float) -> tuple[float, float]:
         """Wait until `count` mails came; return when the first and the last did (`perf_counter`)."""
         with self._moved:
-            if not self._moved.wait_for(lambda: self._count >= count, timeout=seconds):
+            if not self._moved.wait_for(lambda: self._count >= count or self._has_ended(), timeout=seconds):
                 raise TimeoutError(f"the sink got {self._count} of {count} mails in {seconds:.0f} s")
+            if self._count < count:
+                raise RuntimeError(
+                    f"smtp-sink ended with {self._process.returncode} after {self._count} mails"
+                )
             return self._first_at, self._last_at
+
+    def _has_ended(self) -> bool:
+        return self._process.poll() is not None
 
     def hold(self) -> None:
         """Stop answering: connections are still taken by the kernel, and wait."""
