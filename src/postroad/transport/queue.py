@@ -197,16 +197,10 @@ class Queue:
             self._visited_up_to = visited[-1]["route"] if len(visited) >= MAX_ROUTES_VISITED else ""
         return due
 
-    async def has_due(self, now: datetime) -> bool:
-        """Whether anything could be claimed. One index row is read."""
-        return bool(await self._database.fetchval(_HAS_DUE, now))
-
     async def renew(self, owner: int, keys: Sequence[tuple[int, int]], until: datetime) -> None:
         """Push the end of leases out; rows that somebody else has meanwhile are left alone."""
         await self._database.execute(
-            "UPDATE queue_recipient q SET next_attempt_at = $4 "
-            "FROM unnest($1::bigint[], $2::int[]) AS k(envelope_id, number) "
-            "WHERE q.envelope_id = k.envelope_id AND q.number = k.number AND q.lease_owner = $3",
+            _RENEW,
             [key[0] for key in keys],
             [key[1] for key in keys],
             owner,
@@ -248,18 +242,8 @@ async def remove_in(
             sorted(set(shared)),
         )
     ids = [envelope_id for envelope_id, _ in envelopes]
-    await connection.execute(
-        "DELETE FROM queue_recipient q USING unnest($1::bigint[], $2::int[]) AS k(envelope_id, number) "
-        "WHERE q.envelope_id = k.envelope_id AND q.number = k.number",
-        ids,
-        [number for _, number in envelopes],
-    )
-    rows = await connection.fetch(
-        "DELETE FROM queue_envelope e WHERE e.id = ANY($1::bigint[]) "
-        "AND NOT EXISTS (SELECT FROM queue_recipient q WHERE q.envelope_id = e.id) "
-        "RETURNING e.message_id, e.owns_message",
-        ids,
-    )
+    await connection.execute(_REMOVE_RECIPIENTS, ids, [number for _, number in envelopes])
+    rows = await connection.fetch(_REMOVE_EMPTY, ids)
     return [Emptied(row["message_id"], row["owns_message"]) for row in rows]
 
 
@@ -293,7 +277,22 @@ async def plan_anew_in(connection: Connection) -> None:
     await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
 
 
-_HAS_DUE = "SELECT EXISTS (SELECT FROM queue_recipient WHERE NOT is_held AND next_attempt_at <= $1)"
+_RENEW = """
+UPDATE queue_recipient q SET next_attempt_at = $4
+FROM unnest($1::bigint[], $2::int[]) AS k(envelope_id, number)
+WHERE q.envelope_id = k.envelope_id AND q.number = k.number AND q.lease_owner = $3
+"""
+
+_REMOVE_RECIPIENTS = """
+DELETE FROM queue_recipient q USING unnest($1::bigint[], $2::int[]) AS k(envelope_id, number)
+WHERE q.envelope_id = k.envelope_id AND q.number = k.number
+"""
+
+_REMOVE_EMPTY = """
+DELETE FROM queue_envelope e WHERE e.id = ANY($1::bigint[])
+AND NOT EXISTS (SELECT FROM queue_recipient q WHERE q.envelope_id = e.id)
+RETURNING e.message_id, e.owns_message
+"""
 
 _OLDEST_DUE = """
 SELECT route FROM queue_recipient WHERE NOT is_held AND next_attempt_at <= $1
