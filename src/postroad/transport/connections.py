@@ -210,7 +210,8 @@ class Session(asyncio.Protocol):
     # Inside
 
     async def _shake_hands(self, tls: ssl.SSLContext) -> None:
-        assert self._transport is not None
+        if self._transport is None:
+            raise TlsBroken(self._failure(0, "4.7.5", "the connection was lost before the TLS handshake"))
         self._is_shaking_hands = True
         try:
             transport = await self._loop.start_tls(
