@@ -133,6 +133,16 @@ def test_an_unreachable_database_is_told(postroad: Command, tmp_path: Path) -> N
     assert (outcome.code, outcome.data["error"]["code"]) == (1, "database-unavailable")
 
 
+def test_a_mistake_of_ours_is_an_object_too(postroad: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("by nought")
+
+    monkeypatch.setattr("postroad.cli.desk.Desk.directory", broken)
+    outcome = postroad("domain", "list", "--json")
+    assert (outcome.code, outcome.data["error"]["code"]) == (1, "internal")
+    assert "Traceback" in outcome.errors
+
+
 def test_help_needs_no_database_and_loads_little() -> None:
     script = (
         "import sys, io, contextlib\n"

@@ -49,6 +49,8 @@ def test_a_domain_through_its_life(postroad: Command) -> None:
 
 def test_dns_prints_a_zone(house: Command) -> None:
     text = house("domain", "dns", "example.com").output
+    added = house("domain", "add", "second.test").output
+    assert added.endswith(house("domain", "dns", "second.test").output)
     assert text.startswith("example.com. IN MX 10 mail.example.com.\n")
     records = house("domain", "dns", "example.com", "--json").data["records"]
     assert [record["zone_line"] for record in records] == text.splitlines()

@@ -75,6 +75,7 @@ def test_a_mail_is_shown_with_its_header(queue: Command) -> None:
 def test_what_is_meant_is_held_released_retried_and_dropped(queue: Command) -> None:
     for deed in ("retry", "hold", "release", "drop"):
         assert queue("queue", deed, "--json").data["error"]["code"] == "queue-which"
+    assert queue("queue", "drop", "--sender", "", "--json").data["error"]["code"] == "queue-which"
     assert queue("queue", "hold", "--route", "one.test", "--json").data == {"ok": True, "held": 2}
     assert recipients(queue("queue", "list", "--held", "--json").data) == ["a@one.test", "c@one.test"]
     assert queue("queue", "release", "ABD", "--json").data["released"] == 1

@@ -15,7 +15,7 @@ from typing import Any
 
 from cyclopts import App, CycloptsError
 
-from postroad.cli.desk import Desk, Options
+from postroad.cli.desk import Desk, Failure, Options
 from postroad.cli.output import Answer, print_answer, print_failure
 from postroad.cli.words import Language, language_of, say
 
@@ -151,6 +151,7 @@ def _parse(tokens: list[str]) -> tuple[Any, inspect.BoundArguments, dict[str, An
 
 def _execute(command: Any, bound: inspect.BoundArguments, desk: Desk) -> int:
     import asyncio  # 40 ms that --help need not wait for
+    import traceback
 
     options = desk.options
     try:
@@ -161,8 +162,9 @@ def _execute(command: Any, bound: inspect.BoundArguments, desk: Desk) -> int:
         raise
     except Exception as error:
         failure = desk.explain(error)
-        if failure is None:
-            raise
+        if failure is None:  # a mistake of ours: the whole story to standard error, for a report
+            traceback.print_exc()
+            failure = Failure("internal", f"{type(error).__name__}: {error}", desk.say("hint-internal"))
         print_failure(failure.code, failure.message, failure.hint, failure.facts, is_json=options.is_json)
         return 1
     print_answer(answer, is_json=options.is_json, language=options.language)

@@ -7,9 +7,9 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from postroad.cli.arguments import After, DeskArgument, Limit, address_of, next_key, page
-from postroad.cli.desk import Failed
+from postroad.cli.desk import Desk, Failed
 from postroad.cli.output import Answer, Grid
-from postroad.directory.dns_records import dns_records
+from postroad.directory.dns_records import DnsRecord, dns_records
 from postroad.directory.domains import DkimKey, Domain, checked_name
 
 app = App(name="domain", help="Domains of ours.")
@@ -23,10 +23,16 @@ async def add(
     alias_of: Annotated[str | None, Parameter(help="Make it an alias domain of this one.")] = None,
     desk: DeskArgument,
 ) -> Answer:
-    """Make a domain and its DKIM keys."""
+    """Make a domain and its DKIM keys, and print the DNS records it needs."""
     async with desk.directory() as directory:
         domain = await directory.domains.add(name, alias_of)
-    return Answer({"domain": fields(domain)}, [desk.say("domain-added", domain=domain.name)])
+        keys = await directory.domains.keys(name)
+    lines = [desk.say("domain-added", domain=domain.name)]
+    records: list[DnsRecord] = []
+    if "." in desk.settings.hostname:
+        records = dns_records(domain.name, _hostname(desk), keys)
+        lines += ["", *(record.zone_line for record in records)]
+    return Answer({"domain": fields(domain), "records": [_record(one) for one in records]}, lines)
 
 
 @app.command(name="list")
@@ -137,24 +143,15 @@ async def postmaster(
 @app.command
 async def dns(name: str, /, *, desk: DeskArgument) -> Answer:
     """Print the DNS records that the domain needs, as lines of a zone file."""
-    hostname = desk.settings.hostname.rstrip(".").lower()
-    if "." not in hostname:
-        raise Failed("no-hostname", hostname=hostname)
+    hostname = _hostname(desk)
     async with desk.directory() as directory:
         domain = await directory.domains.get(name)
         keys = await directory.domains.keys(name)
-    records = dns_records(domain.name, checked_name(hostname), keys)
-    data = [
-        {
-            "purpose": record.purpose,
-            "name": record.name,
-            "type": record.type,
-            "value": record.value,
-            "zone_line": record.zone_line,
-        }
-        for record in records
-    ]
-    return Answer({"domain": domain.name, "records": data}, [record.zone_line for record in records])
+    records = dns_records(domain.name, hostname, keys)
+    return Answer(
+        {"domain": domain.name, "records": [_record(one) for one in records]},
+        [record.zone_line for record in records],
+    )
 
 
 @app.command(name="new-keys")
@@ -175,6 +172,24 @@ async def remove_key(name: str, selector: str, /, *, desk: DeskArgument) -> Answ
         if not await directory.domains.remove_key(name, selector):
             raise Failed("no-key", selector=selector)
     return Answer({"removed": selector}, [desk.say("key-removed", selector=selector)])
+
+
+def _hostname(desk: Desk) -> str:
+    """Return the name that MX records shall point at. Raises `Failed`."""
+    hostname = desk.settings.hostname.rstrip(".").lower()
+    if "." not in hostname:
+        raise Failed("no-hostname", hostname=hostname)
+    return checked_name(hostname)
+
+
+def _record(record: DnsRecord) -> dict[str, object]:
+    return {
+        "purpose": record.purpose,
+        "name": record.name,
+        "type": record.type,
+        "value": record.value,
+        "zone_line": record.zone_line,
+    }
 
 
 def fields(domain: Domain) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
 from cyclopts import App, Parameter
@@ -31,7 +32,20 @@ Recipient: TypeAlias = Annotated[
     str | None, Parameter(help="Only to this address, or @domain for all of one.")
 ]
 Route: TypeAlias = Annotated[str | None, Parameter(help="Only by this route, as `queue stats` shows them.")]
-Everything: TypeAlias = Annotated[bool, Parameter(name="--all", negative=(), help="All of the queue.")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Which:
+    """What a command shall change, beside ids."""
+
+    sender: Sender = None
+    recipient: Recipient = None
+    route: Route = None
+    everything: Annotated[bool, Parameter(name="--all", negative=(), help="All of the queue.")] = False
+
+
+WHATEVER = Which()
 
 
 @app.command(name="list")
@@ -102,55 +116,27 @@ async def show(id: str, /, *, desk: DeskArgument) -> Answer:
 
 
 @app.command
-async def retry(
-    *ids: Id,
-    sender: Sender = None,
-    recipient: Recipient = None,
-    route: Route = None,
-    all: Everything = False,
-    desk: DeskArgument,
-) -> Answer:
+async def retry(*ids: Id, which: Which = WHATEVER, desk: DeskArgument) -> Answer:
     """Try again now, also what is held."""
-    return await _each(desk, "retried", QueuedMails.retry, _selections(ids, sender, recipient, route, all))
+    return await _each(desk, "retried", QueuedMails.retry, _selections(ids, which))
 
 
 @app.command
-async def hold(
-    *ids: Id,
-    sender: Sender = None,
-    recipient: Recipient = None,
-    route: Route = None,
-    all: Everything = False,
-    desk: DeskArgument,
-) -> Answer:
+async def hold(*ids: Id, which: Which = WHATEVER, desk: DeskArgument) -> Answer:
     """Keep from being tried until released."""
-    return await _each(desk, "held", QueuedMails.hold, _selections(ids, sender, recipient, route, all))
+    return await _each(desk, "held", QueuedMails.hold, _selections(ids, which))
 
 
 @app.command
-async def release(
-    *ids: Id,
-    sender: Sender = None,
-    recipient: Recipient = None,
-    route: Route = None,
-    all: Everything = False,
-    desk: DeskArgument,
-) -> Answer:
+async def release(*ids: Id, which: Which = WHATEVER, desk: DeskArgument) -> Answer:
     """Let what is held be tried again."""
-    return await _each(desk, "released", QueuedMails.release, _selections(ids, sender, recipient, route, all))
+    return await _each(desk, "released", QueuedMails.release, _selections(ids, which))
 
 
 @app.command
-async def drop(
-    *ids: Id,
-    sender: Sender = None,
-    recipient: Recipient = None,
-    route: Route = None,
-    all: Everything = False,
-    desk: DeskArgument,
-) -> Answer:
+async def drop(*ids: Id, which: Which = WHATEVER, desk: DeskArgument) -> Answer:
     """Remove from the queue; the senders are not told."""
-    selections = _selections(ids, sender, recipient, route, all)
+    selections = _selections(ids, which)
     desk.confirm("ask-drop")
     return await _each(desk, "dropped", QueuedMails.drop, selections)
 
@@ -205,14 +191,13 @@ async def _each(
     return Answer({word: count}, [desk.say(f"queue-{word}", count=count)])
 
 
-def _selections(
-    ids: tuple[str, ...], sender: str | None, recipient: str | None, route: str | None, everything: bool
-) -> list[Selection]:
+def _selections(ids: tuple[str, ...], which: Which) -> list[Selection]:
     """Return what is meant; the whole queue only when it is said in so many words. Raises `Failed`."""
-    if not (ids or sender or recipient or route or everything):
+    if not (ids or which != WHATEVER):
         raise Failed("queue-which")
     chosen: list[int | None] = [_id(text) for text in ids] or [None]
-    return [Selection(id=one, route=route, sender=_sender(sender), recipient=recipient) for one in chosen]
+    sender = _sender(which.sender)
+    return [Selection(id=one, route=which.route, sender=sender, recipient=which.recipient) for one in chosen]
 
 
 def _id(text: str) -> int:
@@ -231,6 +216,8 @@ def _position(after: str) -> tuple[int, int]:
 
 
 def _sender(text: str | None) -> str | None:
+    if text == "":  # an empty variable of a script does not mean the null sender
+        raise Failed("queue-which")
     return "" if text == "<>" else text
 
 

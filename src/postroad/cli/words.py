@@ -246,6 +246,10 @@ ERRORS: dict[str, tuple[str, str, str, str]] = {
 # word: (English, Chinese)
 TEXTS: dict[str, tuple[str, str]] = {
     "hint-usage": ("`postroad COMMAND --help` says how it is used.", "用 `postroad 命令 --help` 查看用法。"),
+    "hint-internal": (
+        "This is a mistake in Postroad. Please report it with the lines above.",
+        "这是 Postroad 的错误，请附上以上内容反馈。",
+    ),
     "yes": ("yes", "是"),
     "no": ("no", "否"),
     "none": ("There are none.", "没有。"),
@@ -291,8 +295,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "state-waits": ("waits", "等待"),
     "no-limit": ("no limit", "不限"),
     "domain-added": (
-        "{domain} is here. `postroad domain dns {domain}` prints the DNS records it needs.",
-        "已添加 {domain}。用 `postroad domain dns {domain}` 打印所需的 DNS 记录。",
+        "{domain} is here. Its DNS records (`postroad domain dns {domain}` prints them again):",
+        "已添加 {domain}。所需的 DNS 记录如下（`postroad domain dns {domain}` 可再次打印）：",
     ),
     "domain-removed": ("{domain} is removed.", "已删除 {domain}。"),
     "domain-set": ("{domain} is changed.", "已修改 {domain}。"),

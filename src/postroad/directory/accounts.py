@@ -221,7 +221,8 @@ class Accounts:
     async def set_password(self, address: Address, password: str) -> int:
         """Change the password: what was remembered for the old one and every web session is void at once.
 
-        Returns the credential's new version, for a session of who changed it. Raises `UnknownAccount`, `WeakPassword`, `TooBusyToHash`.
+        Returns the credential's new version, for a session of who changed it. Raises `UnknownAccount`,
+        `WeakPassword`, `TooBusyToHash`.
         """
         check_policy(password, address.key)
         password_hash = await self._hashing.hash(password)

@@ -149,10 +149,6 @@ class SignIn:
             raise AccountDisabled
         return principal
 
-    async def sweep(self) -> int:
-        """Remove counted failures that no longer matter; called now and then by the server."""
-        return await self._attempts.sweep()
-
     def _hear(self, payload: str | None) -> None:
         """Forget what an announcement makes doubtful."""
         changes = read_announcement(payload)
