@@ -24,10 +24,11 @@ from postroad.transport.commit import GroupCommit
 from postroad.transport.connections import Timeouts
 from postroad.transport.connector import Connector
 from postroad.transport.destinations import Destinations, OwnDoor, split_host_port
-from postroad.transport.dispatcher import Dispatcher, DispatchLimits
+from postroad.transport.dispatcher import Books, Dispatcher, DispatchLimits
 from postroad.transport.limits import Backoff
 from postroad.transport.lookups import Lookups
 from postroad.transport.notices import Notices
+from postroad.transport.outcomes import Attempted
 from postroad.transport.plan import QUEUE_CHANNEL, Announce, Plan, PlanWriter
 from postroad.transport.planning import Planner
 from postroad.transport.presence import Presence
@@ -60,6 +61,21 @@ class _LateOffers:
     def look(self) -> None:
         if self.dispatcher is not None:
             self.dispatcher.look()
+
+
+class _Watched:
+    """Books with somebody who looks over their shoulder."""
+
+    def __init__(self, books: Books, watch: Callable[[Attempted], None]) -> None:
+        self._books = books
+        self._watch = watch
+
+    def put(self, attempted: Attempted, then: Callable[[], None]) -> None:
+        self._watch(attempted)
+        self._books.put(attempted, then)
+
+    async def drain(self) -> None:
+        await self._books.drain()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +112,10 @@ class Transport:
         backoff: Backoff | None = None,
         limits: DispatchLimits | None = None,
         delivers: bool = True,
+        watch: Callable[[Attempted], None] | None = None,
     ) -> None:
-        """`schedule`, `timeouts`, `backoff`, `limits` replace what the settings say, for tests."""
+        """`schedule`, `timeouts`, `backoff`, `limits` replace what the settings say, for tests. `watch` is
+        told of every attempt, for counting."""
         self._neighbours = neighbours
         self._delivers = delivers
         delivery = settings.delivery
@@ -136,7 +154,7 @@ class Transport:
             self.queue,
             near.messages,
             self._connector,
-            self.settlement,
+            self.settlement if watch is None else _Watched(self.settlement, watch),
             self.presence,
             limits
             or DispatchLimits(
