@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -16,9 +17,12 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from postroad.db.pool import Database, DatabaseUnavailable, PoolUse
+from postroad.transport.outcomes import Attempted, Delivered
+from postroad.transport.queued_mails import QueuedMails
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-REMEMBERED_SECONDS = 5.0  # what a scrape asks the database is asked at most so often
+UP_SECONDS = 1.0  # whether the database answers is asked at most so often
+GAUGES_SECONDS = 30.0  # and figures so often: counting a queue of a million takes half a second
 
 log = structlog.get_logger("postroad.server.metrics")
 
@@ -62,6 +66,15 @@ class WorkerMetrics:
             multiprocess_mode="mostrecent",
         )
         started.labels(worker).set_to_current_time()
+        deliveries = Counter(
+            "postroad_deliveries",
+            "Attempts to deliver to other hosts, by recipient and outcome",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self._delivered, self._deferred, self._refused = (
+            deliveries.labels(outcome) for outcome in ("delivered", "deferred", "refused")
+        )
         self._requests = Counter(
             "postroad_http_requests",
             "Answered web requests, by method and class of status",
@@ -74,6 +87,16 @@ class WorkerMetrics:
             registry=self.registry,
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
         )
+
+    def attempted(self, attempted: Attempted) -> None:
+        """Count an attempt to deliver, by recipient."""
+        for _, result in attempted.results:
+            if isinstance(result, Delivered):
+                self._delivered.inc()
+            elif result.is_permanent:
+                self._refused.inc()
+            else:
+                self._deferred.inc()
 
     def note_state(self, use: PoolUse) -> None:
         """Write down memory and pool; called every few seconds."""
@@ -94,6 +117,19 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
+async def queue_gauges(mails: QueuedMails) -> Mapping[str, float]:
+    """The queue's figures. Raises `DatabaseUnavailable`."""
+    stats = await mails.stats()
+    return {
+        "postroad_queue_recipients": stats.recipients,
+        "postroad_queue_recipients_due": stats.due,
+        "postroad_queue_recipients_held": stats.held,
+        "postroad_queue_recipients_being_tried": stats.being_tried,
+        "postroad_queue_mails": stats.mails,
+        "postroad_queue_bytes": stats.size_bytes,
+    }
+
+
 Gauges = Callable[[], Awaitable[Mapping[str, float]]]
 
 
@@ -105,35 +141,42 @@ class Scrape:
         self._directory = directory
         self._database = database
         self._gauges = tuple(gauges)
-        self._remembered: tuple[float, list[Metric]] = (float("-inf"), [])
+        self._up = (float("-inf"), False)
+        self._figures: tuple[float, dict[str, float]] = (float("-inf"), {})
 
     async def text(self) -> bytes:
         """All metrics in Prometheus' text format."""
-        asked_at, metrics = self._remembered
-        if time.monotonic() - asked_at > REMEMBERED_SECONDS:
-            metrics = await self._ask()
-            self._remembered = (time.monotonic(), metrics)
+        metrics = [await self._ask_up(), *(_gauge(*item) for item in (await self._ask_figures()).items())]
         registry = CollectorRegistry()
         MultiProcessCollector(registry, path=str(self._directory))  # type: ignore[no-untyped-call]
         registry.register(_Fixed(metrics))
         return generate_latest(registry)
 
-    async def _ask(self) -> list[Metric]:
-        up = GaugeMetricFamily("postroad_database_up", "Whether PostgreSQL answers")
-        found: dict[str, float] = {}
-        try:
-            await self._database.fetchval("SELECT 1")
-            for gauges in self._gauges:
-                found.update(await gauges())
-            up.add_metric([], 1)
-        except DatabaseUnavailable:
-            up.add_metric([], 0)
-        metrics: list[Metric] = [up]
-        for name, value in found.items():
-            metric = GaugeMetricFamily(name, name.removeprefix("postroad_").replace("_", " "))
-            metric.add_metric([], value)
-            metrics.append(metric)
-        return metrics
+    async def _ask_up(self) -> Metric:
+        now = time.monotonic()
+        if now - self._up[0] > UP_SECONDS:
+            try:
+                await self._database.fetchval("SELECT 1")
+                self._up = (now, True)
+            except DatabaseUnavailable:
+                self._up = (now, False)
+        return _gauge("postroad_database_up", self._up[1], "Whether PostgreSQL answers")
+
+    async def _ask_figures(self) -> Mapping[str, float]:
+        now = time.monotonic()
+        if self._up[1] and now - self._figures[0] > GAUGES_SECONDS:
+            figures: dict[str, float] = {}
+            with suppress(DatabaseUnavailable):  # old figures are not told as if they were new
+                for gauges in self._gauges:
+                    figures.update(await gauges())
+            self._figures = (now, figures)
+        return self._figures[1] if self._up[1] else {}
+
+
+def _gauge(name: str, value: float, text: str = "") -> Metric:
+    metric = GaugeMetricFamily(name, text or name.removeprefix("postroad_").replace("_", " "))
+    metric.add_metric([], value)
+    return metric
 
 
 class _Fixed:

@@ -32,6 +32,7 @@ from postroad.mailstore.quota import Quota
 from postroad.mailstore.search import Search
 from postroad.mailstore.sweeper import Sweeper
 from postroad.server.jobs import Job
+from postroad.transport.outcomes import Attempted
 from postroad.transport.service import Neighbours, Transport
 
 # Sessions, deliveries and pages hold a connection for a few milliseconds: ten carry thousands of statements a
@@ -68,10 +69,13 @@ class Parts:
 
 
 @asynccontextmanager
-async def open_parts(settings: Settings, dsn: str, clock: Clock) -> AsyncIterator[Parts]:
+async def open_parts(
+    settings: Settings, dsn: str, clock: Clock, watch: Callable[[Attempted], None] | None = None
+) -> AsyncIterator[Parts]:
     """Build everything on the database `dsn`; drained and closed, top floor first, when the body ends.
 
-    An unreachable database is no error: services say so call by call until it is back.
+    `watch` is told of every attempt to deliver. An unreachable database is no error: services say so call by
+    call until it is back.
     """
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
@@ -108,6 +112,7 @@ async def open_parts(settings: Settings, dsn: str, clock: Clock) -> AsyncIterato
                     listener=listener,
                 ),
                 clock,
+                watch=watch,
             )
         )
         sweeper = Sweeper(database, blobs, clock)

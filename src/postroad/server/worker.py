@@ -13,6 +13,7 @@ import signal
 import sys
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 import uvloop
@@ -24,7 +25,7 @@ from postroad.server import logs
 from postroad.server.certificate import CertificateFiles
 from postroad.server.health import App, Check, Health
 from postroad.server.jobs import keep_running
-from postroad.server.metrics import Scrape, WorkerMetrics, share_counters
+from postroad.server.metrics import Scrape, WorkerMetrics, queue_gauges, share_counters
 from postroad.server.pages import open_pages
 from postroad.server.parts import Parts, open_parts
 from postroad.server.smtp_doors import SmtpDoors
@@ -86,7 +87,7 @@ class Worker:
         loop.add_reader(sys.stdin.fileno(), self._hear_supervisor)
         async with AsyncExitStack() as stack:
             parts = await stack.enter_async_context(
-                open_parts(self._settings, self._spec.dsn, lambda: datetime.now(UTC))
+                open_parts(self._settings, self._spec.dsn, lambda: datetime.now(UTC), self._metrics.attempted)
             )
             smtp = SmtpDoors(self._settings, parts, self._tls, self._metrics.registry)
             pages = open_pages(self._settings, parts)
@@ -119,7 +120,11 @@ class Worker:
         return 0
 
     def _web_servers(self, parts: Parts, pages: App) -> list[tuple[WebServer, str]]:
-        scrape = Scrape(self._spec.metrics_directory, parts.database)
+        scrape = Scrape(
+            self._spec.metrics_directory,
+            parts.database,
+            [partial(queue_gauges, parts.transport.queued_mails)],
+        )
         app: App = Health(
             pages,
             checks={"database": self._check_database(parts), "doors": self._check_doors},
