@@ -36,7 +36,7 @@ from postroad.transport.dispatcher import DispatchLimits
 from postroad.transport.limits import Backoff
 from postroad.transport.retry import Schedule
 from postroad.transport.service import Neighbours, Transport
-from postroad.transport.signing import StoredKey
+from postroad.transport.signing import Keys, StoredKey
 from tests.sink import Sink, running
 
 HOSTNAME = "mx.here.example"
@@ -163,6 +163,7 @@ class House:
         timeouts: Timeouts | None = None,
         delivery: dict[str, Any] | None = None,
         smtp: dict[str, Any] | None = None,
+        keys: Keys | None = None,
     ) -> Transport:
         """One worker's transport; `relay` is its smart host, else it delivers by MX."""
         settings = Settings(
@@ -178,7 +179,7 @@ class House:
             Neighbours(
                 database=self.database,
                 resolver=self.resolver,
-                keys=NoKeys(),
+                keys=keys or NoKeys(),
                 messages=self.messages,
                 quota=Quota(self.database, self.clock),
                 outbox=Outbox(),

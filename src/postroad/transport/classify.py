@@ -49,6 +49,7 @@ _BY_STATUS: dict[str, Reason] = {
     "6.0": Reason.MALFORMED,
     "6.1": Reason.MALFORMED,
     "6.3": Reason.MALFORMED,
+    "6.7": Reason.MALFORMED,
     "7.1": Reason.REFUSED,
     "7.2": Reason.REFUSED,
     "7.23": Reason.REFUSED,
