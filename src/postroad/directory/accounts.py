@@ -19,7 +19,7 @@ from postroad.db.pool import Connection, Database
 from postroad.directory.announcements import announce_in
 from postroad.directory.errors import BadValue, UnknownAccount
 from postroad.directory.names import clean_display_name
-from postroad.directory.passwords import PasswordHashing, check_policy
+from postroad.directory.passwords import PasswordHashing, check_policy, md5_of
 from postroad.directory.placing import domain_ids_in, explain_collision
 from postroad.events.outbox import Event, Outbox
 from postroad.message.address import Address
@@ -114,6 +114,7 @@ class Accounts:
         for new, key in zip(accounts, keys, strict=True):
             check_policy(new.password, key)
         hashes = [await self._hashing.hash(new.password) for new in accounts]
+        md5_hashes = [await self._hashing.hash(md5_of(new.password)) for new in accounts]
         try:
             async with self._database.transaction() as connection:
                 domain_ids = await domain_ids_in(connection, [new.address.domain for new in accounts])
@@ -134,10 +135,11 @@ class Accounts:
                 added = {row["address"]: _account(row) for row in rows}
                 ids = [added[key].id for key in keys]
                 await connection.execute(
-                    "INSERT INTO credential (account_id, password_hash) "
-                    "SELECT * FROM unnest($1::bigint[], $2::text[])",
+                    "INSERT INTO credential (account_id, password_hash, md5_hash) "
+                    "SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[])",
                     ids,
                     hashes,
+                    md5_hashes,
                 )
                 await self._on_added(connection, ids)
                 await self._outbox.record_in(
@@ -226,15 +228,18 @@ class Accounts:
         """
         check_policy(password, address.key)
         password_hash = await self._hashing.hash(password)
+        md5_hash = await self._hashing.hash(md5_of(password))
         async with self._database.transaction() as connection:
             row = await connection.fetchrow(
                 """
-                UPDATE credential SET password_hash = $2, version = version + 1, changed_at = now()
+                UPDATE credential
+                SET password_hash = $2, md5_hash = $3, version = version + 1, changed_at = now()
                 FROM account WHERE account.id = account_id AND address = $1
                 RETURNING account_id, version
                 """,
                 address.key,
                 password_hash,
+                md5_hash,
             )
             if row is None:
                 raise UnknownAccount(address.key)

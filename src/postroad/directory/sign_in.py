@@ -24,11 +24,18 @@ from postroad.directory.attempts import Attempt, Attempts
 from postroad.directory.cache import DependentCache
 from postroad.directory.errors import AccountDisabled, SignInBusy, WrongCredentials
 from postroad.directory.names import split_key
-from postroad.directory.passwords import PasswordHashing, TooBusyToHash, is_acceptable_input, prepare
+from postroad.directory.passwords import (
+    PasswordHashing,
+    TooBusyToHash,
+    is_acceptable_input,
+    is_md5,
+    md5_of,
+    prepare,
+)
 from postroad.message.address import Address, BadAddress
 
 Door = Literal["smtp", "imap", "pop3", "web", "api"]
-Via = Literal["password", "application-password"]
+Via = Literal["password", "application-password", "ticket"]
 
 MAIL_DOORS: frozenset[Door] = frozenset({"smtp", "imap", "pop3"})  # where application passwords are good
 REMEMBERED_SECONDS = 300.0
@@ -45,7 +52,7 @@ BUSY_RETRY_SECONDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who signed in, and by which kind of password."""
+    """Who signed in, and by what: the password (or its MD5), an application password, a trusted ticket."""
 
     account_id: int
     address: Address
@@ -65,6 +72,7 @@ class _Credential:
     address: Address
     is_disabled: bool
     password_hash: str
+    md5_hash: str | None
     version: int
     tokens: dict[bytes, _Token]
 
@@ -77,7 +85,7 @@ class _Remembered:
 
 
 _CREDENTIAL = """
-SELECT account.id, account.address, account.is_disabled, c.password_hash, c.version,
+SELECT account.id, account.address, account.is_disabled, c.password_hash, c.md5_hash, c.version,
        coalesce((SELECT array_agg((p.id, p.token_hash, p.last_used_at)) FROM application_password p
                  WHERE p.account_id = account.id), '{}') AS tokens
 FROM domain
@@ -119,22 +127,23 @@ class SignIn:
         if hearing is not None:
             hearing.add(CHANNEL, self._hear)
 
-    async def check(self, username: str, password: str, client: str, door: Door = "web") -> Principal:
+    async def check(
+        self, username: str, password: str, client: str, door: Door = "web", *, takes_md5: bool = False
+    ) -> Principal:
         """Say who signs in as `username` (an address, also in an alias domain) from the IP address `client`.
 
-        Application passwords are good at the mail doors only. Raises `WrongCredentials`, `AccountDisabled`,
-        `TooManyFailures`, `SignInBusy` and `DatabaseUnavailable`.
+        Application passwords are good at the mail doors only. With `takes_md5` the MD5 of the password is as
+        good as the password; what looks like one is tried as a password first, and both count as one try.
+        Raises `WrongCredentials`, `AccountDisabled`, `TooManyFailures`, `SignInBusy` and
+        `DatabaseUnavailable`.
         """
-        try:
-            key = Address.parse(username.strip()[:MAX_USERNAME]).key
-        except BadAddress:
-            key = ""
+        key = _key(username)
         if not is_acceptable_input(password):
             password = ""  # checked like any wrong one, so that it counts as a failure and takes its time
         credential = await self._credential(key) if key and password else None
         attempt = self._attempts.attempt(credential.address.key if credential else key, client)
         if credential is None:
-            await self._check_password(None, key, password, attempt)
+            await self._check_password(None, key, password, attempt, takes_md5)
             raise WrongCredentials
         principal = Principal(credential.account_id, credential.address, credential.version, "password")
         if door in MAIL_DOORS and (token := self._token(credential, password)) is not None:
@@ -144,10 +153,23 @@ class SignIn:
                 credential.account_id, credential.address, credential.version, "application-password"
             )
         else:
-            await self._check_password(credential, key, password, attempt)
+            await self._check_password(credential, key, password, attempt, takes_md5)
         if credential.is_disabled:
             raise AccountDisabled
         return principal
+
+    async def vouched(self, username: str) -> Principal:
+        """Say who `username` is, for somebody who has proved it otherwise than by a password.
+
+        Raises `WrongCredentials` (there is no such account), `AccountDisabled` and `DatabaseUnavailable`.
+        """
+        key = _key(username)
+        credential = await self._credential(key) if key else None
+        if credential is None:
+            raise WrongCredentials
+        if credential.is_disabled:
+            raise AccountDisabled
+        return Principal(credential.account_id, credential.address, credential.version, "ticket")
 
     def _hear(self, payload: str | None) -> None:
         """Forget what an announcement makes doubtful."""
@@ -170,6 +192,7 @@ class SignIn:
             Address.parse(row["address"]),
             row["is_disabled"],
             row["password_hash"],
+            row["md5_hash"],
             row["version"],
             {bytes(hashed): _Token(token_id, used_at) for token_id, hashed, used_at in row["tokens"]},
         )
@@ -178,10 +201,11 @@ class SignIn:
         return credential
 
     async def _check_password(
-        self, credential: _Credential | None, key: str, password: str, attempt: Attempt
+        self, credential: _Credential | None, key: str, password: str, attempt: Attempt, takes_md5: bool
     ) -> None:
         """Return when the password is right; None and a wrong one raise `WrongCredentials`, equally late."""
-        fingerprint = self._fingerprint(credential, key, password)
+        takes_md5 = takes_md5 and is_md5(password)
+        fingerprint = self._fingerprint(credential, key, password, takes_md5)
         while True:
             known = self._remembered.get(fingerprint)
             if known is not None and known.expires_at > self._monotonic():
@@ -195,7 +219,7 @@ class SignIn:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._under_way[fingerprint] = done
         try:
-            is_right = await self._verify(credential, password, attempt)
+            is_right = await self._verify(credential, password, attempt, takes_md5)
             self._remember(fingerprint, is_right, attempt)
         finally:
             del self._under_way[fingerprint]
@@ -216,7 +240,9 @@ class SignIn:
         if len(known.clients) < MAX_CLIENTS_REMEMBERED:
             known.clients.add(attempt.client)
 
-    async def _verify(self, credential: _Credential | None, password: str, attempt: Attempt) -> bool:
+    async def _verify(
+        self, credential: _Credential | None, password: str, attempt: Attempt, takes_md5: bool
+    ) -> bool:
         """Check against the hash, within the limits; None takes as long and is always wrong."""
         has_failures = await self._attempts.check(attempt)
 
@@ -224,8 +250,14 @@ class SignIn:
             await self._attempts.check(attempt)
 
         try:
-            is_right = await self._hashing.verify(
+            is_password = await self._hashing.verify(
                 credential.password_hash if credential else None, password, still_allowed
+            )
+            is_right = is_password or (
+                takes_md5
+                and await self._hashing.verify(
+                    credential.md5_hash if credential else None, password.lower(), still_allowed
+                )
             )
         except TooBusyToHash as error:
             raise SignInBusy(BUSY_RETRY_SECONDS) from error
@@ -234,7 +266,9 @@ class SignIn:
             return False
         if has_failures:
             await self._attempts.reset(attempt)
-        if self._hashing.is_outdated(credential.password_hash):
+        if is_password and (
+            credential.md5_hash is None or self._hashing.is_outdated(credential.password_hash)
+        ):
             await self._renew(credential, password)
         return True
 
@@ -242,18 +276,23 @@ class SignIn:
         """Hash again with today's parameters. The password is the same, so is its version."""
         try:
             password_hash = await self._hashing.hash(password)
+            md5_hash = await self._hashing.hash(md5_of(password))
         except TooBusyToHash:
             return  # next time
         await self._database.execute(
-            "UPDATE credential SET password_hash = $3 WHERE account_id = $1 AND password_hash = $2",
+            "UPDATE credential SET password_hash = $3, md5_hash = $4 "
+            "WHERE account_id = $1 AND password_hash = $2",
             credential.account_id,
             credential.password_hash,
             password_hash,
+            md5_hash,
         )
         self._credentials.void(f"account {credential.account_id}")
 
-    def _fingerprint(self, credential: _Credential | None, key: str, password: str) -> bytes:
+    def _fingerprint(self, credential: _Credential | None, key: str, password: str, takes_md5: bool) -> bytes:
         account = f"{credential.account_id}:{credential.version}" if credential else f"nobody:{key}"
+        if takes_md5:  # what is right at a door that takes MD5 is not right at the others
+            account = f"md5:{account}"
         return hmac.digest(self._secret, f"{account}:{prepare(password)}".encode(), "sha256")
 
     def _remember(self, fingerprint: bytes, is_right: bool, attempt: Attempt) -> None:
@@ -276,3 +315,11 @@ class SignIn:
         await self._database.execute(
             "UPDATE application_password SET last_used_at = $2 WHERE id = $1", token.id, now
         )
+
+
+def _key(username: str) -> str:
+    """The address that is meant; "" for what is none."""
+    try:
+        return Address.parse(username.strip()[:MAX_USERNAME]).key
+    except BadAddress:
+        return ""
