@@ -18,6 +18,7 @@ from postroad.directory.passwords import PasswordHashing
 from postroad.directory.resolver import Resolver
 from postroad.directory.sessions import Sessions
 from postroad.directory.sign_in import SignIn
+from postroad.directory.tickets import Tickets
 from postroad.events.outbox import Outbox
 from postroad.events.reader import Retention
 from postroad.mailstore.append import Append
@@ -55,6 +56,7 @@ class Parts:
     resolver: Resolver
     sign_in: SignIn
     sessions: Sessions
+    tickets: Tickets
     folders: Folders
     entries: Entries
     messages: Messages
@@ -91,6 +93,7 @@ async def open_parts(
         resolver = Resolver(database, settings.hostname, listener)
         sign_in = SignIn(database, hashing, settings.sign_in, clock, listener)
         sessions = Sessions(database, timedelta(seconds=settings.web.session_seconds), clock)
+        tickets = Tickets(database, clock)
 
         changes = await enter(Changes(database, announcer, listener))
         blobs = Blobs(settings.blob_location)
@@ -125,6 +128,7 @@ async def open_parts(
             resolver=resolver,
             sign_in=sign_in,
             sessions=sessions,
+            tickets=tickets,
             folders=Folders(database, changes),
             entries=Entries(database, changes),
             messages=messages,
@@ -138,6 +142,7 @@ async def open_parts(
             jobs=(
                 Job("sign-in failures", timedelta(minutes=5), attempts.sweep),
                 Job("sessions", timedelta(hours=1), sessions.sweep),
+                Job("sign-on tickets", timedelta(minutes=10), tickets.sweep),
                 Job(REMOVING_BLOBS[0], timedelta(minutes=1), sweeper.sweep),
                 Job(REMOVING_BLOBS[1], timedelta(hours=6), sweeper.sweep_blobs),
                 Job("events", timedelta(hours=1), Retention(database, clock).sweep),
