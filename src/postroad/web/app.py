@@ -5,7 +5,7 @@ file, no clock and no environment of its own.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -41,7 +41,9 @@ from postroad.web.pages import Pages
 from postroad.web.parts import Parts
 from postroad.web.reading import ReadingPages
 from postroad.web.security import SecurityHeaders
+from postroad.web.sign_on import SignOn
 from postroad.web.signing_in import SigningIn
+from postroad.web.summary import Summary
 from postroad.web.surroundings import Surroundings
 
 KEPT = "public, max-age=31536000, immutable"
@@ -87,9 +89,9 @@ def create_app(
     clock: Callable[[], datetime],
     *,
     monotonic: Callable[[], float] = time.monotonic,
-    routes: tuple[BaseRoute, ...] = (),
+    beside: Callable[[SignOn], Sequence[BaseRoute]] = lambda _: (),
 ) -> WebApplication:
-    """Build the webmail. `routes` are served beside it: health, metrics, what else is on the port."""
+    """Build the webmail. `beside` makes the routes of other doors that lead into it; they come first."""
     pages = Pages(Assets.load())
     door = Door(services.sessions, Languages(), pages, clock, settings.trusted_proxies)
     surroundings = Surroundings(services.folders, services.quota)
@@ -97,14 +99,17 @@ def create_app(
     parts = Parts(services.messages)
     live = Live(door, services.changes, services.sessions, monotonic)
     drafts = Drafts(services.folders, services.entries, services.messages, services.append, clock)
+    sign_on = SignOn(door, services.sessions, settings.session_seconds)
     all_routes: list[BaseRoute] = [
-        *routes,
+        *beside(sign_on),
         Route("/", _to_mail, methods=["GET"]),
         Route("/favicon.ico", _icon, methods=["GET"]),
+        Route("/mail/", _to_mail, methods=["GET"]),
         Mount("/mail/static", _Static(directory=STATIC)),
         *SigningIn(
-            door, services.accounts, services.sign_in, services.sessions, settings.session_seconds, clock
+            door, sign_on, services.accounts, services.sign_in, services.sessions, settings.session_seconds
         ).routes(),
+        *Summary(door, surroundings, services.entries).routes(),
         *live.routes(),
         *Composing(
             door,

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from postroad.directory.accounts import Accounts
-from postroad.directory.errors import (
-    AccountDisabled,
-    SignInBusy,
-    SignInRefused,
-    TooManyFailures,
-    WeakPassword,
-    WrongCredentials,
-)
+from postroad.directory.errors import SignInRefused, WeakPassword, WrongCredentials
 from postroad.directory.passwords import TooBusyToHash
 from postroad.directory.sessions import Sessions
 from postroad.directory.sign_in import SignIn
 from postroad.web.door import SESSION_COOKIE, Door, Visit, has_token
 from postroad.web.forms import Form, local_path, read_form
-from postroad.web.languages import NAMES, Dates
+from postroad.web.languages import NAMES
+from postroad.web.sign_on import MAX_USERNAME, SignOn, explanation
 from postroad.web.words import N_
 
 MAX_LOGIN_BYTES = 16 * 1024
-MAX_USERNAME = 320
 MAX_PASSWORD = 1024
 
 
@@ -38,18 +29,18 @@ class SigningIn:
     def __init__(
         self,
         door: Door,
+        sign_on: SignOn,
         accounts: Accounts,
         sign_in: SignIn,
         sessions: Sessions,
         session_seconds: int,
-        clock: Callable[[], datetime],
     ) -> None:
         self._door = door
+        self._sign_on = sign_on
         self._accounts = accounts
         self._sign_in = sign_in
         self._sessions = sessions
         self._session_seconds = session_seconds
-        self._clock = clock
 
     def routes(self) -> list[BaseRoute]:
         """Sign-in, sign-out, language, password."""
@@ -69,7 +60,8 @@ class SigningIn:
         next_page = local_path(request.query_params.get("next", ""))
         if await self._door.visit(request) is not None:
             return RedirectResponse(next_page or "/mail", 303)
-        return self._form(request, self._door.dates(request), next_page)
+        username = request.query_params.get("username", "")
+        return self._sign_on.form(request, self._door.dates(request), next_page, username=username)
 
     async def login(self, request: Request) -> Response:
         """Check the password and open a session. 401 does not say which of the two was wrong."""
@@ -80,16 +72,12 @@ class SigningIn:
         # A stranger's page must not sign people in to a mailbox of its own (login CSRF).
         if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             text = dates.language.say("Please sign in on this page.")
-            return self._form(request, dates, next_page, text, username, 403)
+            return self._sign_on.form(request, dates, next_page, text, username, 403)
         try:
             principal = await self._sign_in.check(username, password, self._door.client(request), "web")
         except SignInRefused as refusal:
-            text, status, headers = _explained(refusal, dates)
-            return self._form(request, dates, next_page, text, username, status, headers)
-        token = await self._sessions.open(principal)
-        response = RedirectResponse(next_page or "/mail", 303)
-        self._door.set_session(request, response, token, self._session_seconds)
-        return response
+            return self._sign_on.explained(request, refusal, next_page, username)
+        return await self._sign_on.open(request, principal, next_page or "/mail")
 
     async def logout(self, visit: Visit, form: Form) -> Response:
         """End the session, here and in the store."""
@@ -99,27 +87,6 @@ class SigningIn:
         # What scripts kept in the browser (drafts' copies) belongs to who was signed in.
         response.headers["clear-site-data"] = '"storage"'
         return response
-
-    def _form(
-        self,
-        request: Request,
-        dates: Dates,
-        next_page: str,
-        error: str = "",
-        username: str = "",
-        status: int = 200,
-        headers: dict[str, str] | None = None,
-    ) -> Response:
-        query = request.url.query if request.method == "GET" else ""
-        values = {
-            "error": error,
-            "message": "",
-            "username": username or request.query_params.get("username", "")[:MAX_USERNAME],
-            "next": next_page,
-            "csrf": "",
-            "here": "/mail/login" + (f"?{query}" if query else ""),
-        }
-        return self._door.page("login.html", dates, values, status, headers)
 
     # -- language
 
@@ -158,7 +125,7 @@ class SigningIn:
         except WeakPassword as refusal:
             return self._password_form(visit, _policy(refusal, visit), 422)
         except SignInRefused as refusal:
-            text, status, headers = _explained(refusal, visit.dates)
+            text, status, headers = explanation(refusal, visit.dates)
             return self._password_form(visit, text, status, headers)
         except TooBusyToHash:
             return self._password_form(visit, visit.say("The server is busy. Please try again."), 503)
@@ -184,20 +151,6 @@ class SigningIn:
             "here": "/mail/password",
         }
         return self._door.page("password.html", visit.dates, values, status, headers)
-
-
-def _explained(refusal: SignInRefused, dates: Dates) -> tuple[str, int, dict[str, str]]:
-    """A refusal in the visitor's words, its status, and the headers that go with it."""
-    say = dates.language.say
-    if isinstance(refusal, SignInBusy):
-        return say("The server is busy. Please try again."), 503, {"retry-after": str(refusal.retry_after)}
-    if isinstance(refusal, TooManyFailures):
-        until = dates.clock(dates.now + timedelta(seconds=refusal.retry_after))
-        text = say("Too many failed attempts. Please try again after %(time)s.", time=until)
-        return text, 429, {"retry-after": str(refusal.retry_after)}
-    if isinstance(refusal, AccountDisabled):
-        return say("This account is disabled. Please ask your administrator."), 403, {}
-    return say("The address or the password is wrong."), 401, {}
 
 
 _POLICY = {
