@@ -101,6 +101,15 @@ def test_two_servers_do_not_share_a_data_directory(make_server: Make) -> None:
     assert server.stop() == 0
 
 
+def test_a_certificate_that_cannot_be_used_is_named(make_server: Make, place: Path) -> None:
+    (place / "bad.pem").write_text("no certificate")
+    server = make_server(tls={"certificate": str(place / "bad.pem")})
+    assert server.launch().wait(30) == 1
+    [event] = server.events("server_cannot_start")
+    assert event["kind"] == "BadCertificate"
+    assert str(place / "bad.pem") in event["reason"]
+
+
 def test_a_taken_port_is_named(make_server: Make) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -302,6 +302,13 @@ class Cluster:
         """Where the cluster is made: in the data directory, or elsewhere if its account cannot get there."""
         if account.user_id is None or account.can("x", self.data_dir):
             return self.home
+        for left in self._shared_root.glob("*/data_dir"):
+            if left.read_text().strip() == str(self.data_dir):
+                log.warning(
+                    "database_left_behind",
+                    place=str(left.parent),
+                    advice="made for a data directory of this path that is gone; remove it when not needed",
+                )
         place = self._shared_root / f"{self.data_dir.name}-{os.urandom(6).hex()}"
         self._shared_root.mkdir(mode=0o755, parents=True, exist_ok=True)
         place.mkdir(mode=0o755)
@@ -335,7 +342,7 @@ class Cluster:
                 fresh.replace(path)
 
     def _copy_certificate(self, home: Path, account: RunAs) -> bool:
-        """Lay the certificate where PostgreSQL may read it; False without one, or when TLS is not built in."""
+        """Lay the certificate where PostgreSQL may read it; False without one, or without TLS in the build."""
         door = self._door
         if door.host is None or door.certificate is None or door.private_key is None:
             return False

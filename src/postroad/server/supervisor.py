@@ -29,6 +29,7 @@ from postroad.db.migrate import MigrationFailed, SchemaChanged, SchemaTooNew, mi
 from postroad.db.pool import DatabaseUnavailable
 from postroad.db.sql_door import sql_door
 from postroad.listeners.sockets import BadListenAddress
+from postroad.listeners.tls import BadCertificate, ServerTls
 from postroad.server import logs
 from postroad.server.certificate import CertificateFiles, certificate_files
 from postroad.server.doors import Doors, PortTaken
@@ -61,6 +62,7 @@ def serve(settings: Settings) -> int:
             return asyncio.run(Supervisor(settings, state).run())
     except (
         AlreadyRunning,
+        BadCertificate,
         BadListenAddress,
         PortTaken,
         ClusterFailed,
@@ -111,7 +113,9 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         doors = Doors(self._settings.listen)
         try:
-            await self._serve(doors, certificate_files(self._settings, datetime.now(UTC)))
+            files = certificate_files(self._settings, datetime.now(UTC))
+            ServerTls(files.certificate, files.private_key)  # better said once here than by every worker
+            await self._serve(doors, files)
         finally:
             doors.close()
             if self._cluster is not None:

@@ -52,7 +52,11 @@ def main() -> int:
         return 0
     share_counters(spec.metrics_directory, spec.number)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(Worker(spec).run())
+        try:
+            return runner.run(Worker(spec).run())
+        except BadCertificate as error:  # replaced by a bad one since the server started
+            log.error("worker_cannot_start", reason=str(error))
+            return 1
 
 
 def _tie_to(supervisor: int) -> bool:
