@@ -342,7 +342,7 @@ class Cluster:
                 fresh.replace(path)
 
     def _copy_certificate(self, home: Path, account: RunAs) -> bool:
-        """Lay the certificate where PostgreSQL may read it; False without one, or without TLS in the build."""
+        """Lay the certificate where PostgreSQL may read it; False without one, or if the build lacks TLS."""
         door = self._door
         if door.host is None or door.certificate is None or door.private_key is None:
             return False
