@@ -246,18 +246,44 @@ class Acceptance:
 
         Raises `RecipientsRefused`, and `SmtpReply` for everything else.
         """
+        plan = Plan()
+        try:
+            with _as_replies():
+                mail_id = await self.plan_from_account(plan, envelope, content, account, filed, replaced)
+                await self._group.commit(plan)
+        finally:
+            self._writer.abandon(plan)  # nothing is left of it after a commit
+        return mail_id
+
+    async def plan_from_account(
+        self,
+        plan: Plan,
+        envelope: Envelope,
+        content: bytes,
+        account: Principal,
+        filed: Sequence[Filing] = (),
+        replaced: Sequence[DraftEntry] = (),
+        *,
+        bounces: bool = False,
+        protocol: str = "HTTP",
+    ) -> int:
+        """Add to a plan what taking this mail writes; returns its id. Nothing is written yet.
+
+        With `bounces` recipients that cannot have it are told to the sender by a notice, as long as one can.
+        `protocol` is the word in Received for how it came. Raises what `take_from_account` does.
+        """
         if envelope.mail_from is not None:
             await self._check_own(account, envelope.mail_from, "send mail as")
         content, authors = self._prepare(content, envelope, account)
         with _as_replies():
             await self._check_authors(authors, account)
             routing = await self._route(envelope, content, account, may_relay=True)
-            if routing.refused:
+            if routing.refused and not (bounces and len(routing.refused) < len(envelope.recipients)):
                 raise RecipientsRefused(routing.refused)
             draft = Draft(
                 body=content,
                 sender=envelope.mail_from,
-                received=lambda name: received_locally(self._hostname, "HTTP", name, self._clock()),
+                received=lambda name: received_locally(self._hostname, protocol, name, self._clock()),
                 locals=routing.locals,
                 remotes=routing.remotes,
                 sign_as=_domain_of(authors),
@@ -266,7 +292,7 @@ class Acceptance:
                 filed=filed,
                 replaced=replaced,
             )
-            return await self._take(draft, envelope, routing)
+            return await self._plan(plan, draft, envelope, routing)
 
     async def _route(
         self, envelope: Envelope, content: bytes, principal: Principal | None, may_relay: bool

@@ -181,11 +181,14 @@ class GroupCommit(Generic[Item]):
 
 
 async def commit_durably(
-    database: Database, write_in: Callable[[Connection], Awaitable[Callable[[], None]]], witness: int
+    database: Database,
+    write_in: Callable[[Connection], Awaitable[Callable[[], None]]],
+    witness: int | Callable[[], int | None],
 ) -> None:
     """Run one transaction and learn for certain what became of it; then do what `write_in` returned.
 
-    `witness` is a message id that exists exactly when it was committed. A deadlock is tried once more.
+    `witness` is a message id that exists exactly when it was committed, or gives that id once `write_in` has
+    come that far; None says that nobody will be able to tell. A deadlock is tried once more.
     Raises `CommitFailed` when nothing was written or nobody can say; errors of `write_in` pass through.
     """
     try:
@@ -195,7 +198,9 @@ async def commit_durably(
 
 
 async def _attempt(
-    database: Database, write_in: Callable[[Connection], Awaitable[Callable[[], None]]], witness: int
+    database: Database,
+    write_in: Callable[[Connection], Awaitable[Callable[[], None]]],
+    witness: int | Callable[[], int | None],
 ) -> None:
     is_committing = False
     backend = 0
@@ -221,7 +226,8 @@ async def _attempt(
     except DatabaseUnavailable as error:
         if not is_committing:
             raise CommitFailed(str(error)) from error
-        if not await was_committed(database, witness, backend):
+        found = witness() if callable(witness) else witness
+        if found is None or not await was_committed(database, found, backend):
             raise CommitFailed("the connection was lost while committing") from error
     then()
 

@@ -25,6 +25,7 @@ from postroad.transport.connections import Timeouts
 from postroad.transport.connector import Connector
 from postroad.transport.destinations import Destinations, OwnDoor, split_host_port
 from postroad.transport.dispatcher import Books, Dispatcher, DispatchLimits
+from postroad.transport.joining import Joining
 from postroad.transport.limits import Backoff
 from postroad.transport.lookups import Lookups
 from postroad.transport.notices import Notices
@@ -96,9 +97,9 @@ class Neighbours:
 class Transport:
     """One worker's transport. `async with` starts delivering; leaving drains.
 
-    `acceptance` is the SMTP listeners' acceptor, `submission` what the webmail sends with, `queued_mails` the
-    operator's view. With `delivers` false mail is taken and left in the queue: for programs that only hand
-    in.
+    `acceptance` is the SMTP listeners' acceptor, `submission` what the webmail sends with, `joining` sends in
+    the transaction of what asked for it, `queued_mails` is the operator's view. With `delivers` false mail is
+    taken and left in the queue: for programs that only hand in.
     """
 
     def __init__(
@@ -182,6 +183,9 @@ class Transport:
             clock=clock,
         )
         self.submission = Submission(self.acceptance)
+        self.joining = Joining(
+            near.database, self.acceptance, planner, near.messages, writer, settings.hostname, clock
+        )
         self.queued_mails = QueuedMails(near.database, near.messages, near.outbox, near.announcer, clock)
         self._stack = AsyncExitStack()
 
