@@ -1,0 +1,1 @@
+"""The interfaces of other mail systems, spoken so that programs written for those work unchanged."""
