@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from postroad.bridges.oa.service import OaSql, open_oa_sql
 from postroad.config import Settings
 from postroad.db.jobs import REMOVING_BLOBS
 from postroad.db.notify import Announcer, Listener
@@ -67,6 +68,7 @@ class Parts:
     changes: Changes
     transport: Transport
     indexer: Indexer
+    oa_sql: OaSql
     jobs: Sequence[Job]
 
 
@@ -118,6 +120,15 @@ async def open_parts(
                 watch=watch,
             )
         )
+        oa_sql = open_oa_sql(
+            settings,
+            database=database,
+            listener=listener,
+            resolver=resolver,
+            accounts=accounts,
+            joining=transport.joining,
+            clock=clock,
+        )
         sweeper = Sweeper(database, blobs, clock)
         attempts = Attempts(database, settings.sign_in, clock)
         yield Parts(
@@ -139,12 +150,15 @@ async def open_parts(
             changes=changes,
             transport=transport,
             indexer=Indexer(database, blobs, is_busy=lambda: transport.group.waiting > 0),
+            oa_sql=oa_sql,
             jobs=(
                 Job("sign-in failures", timedelta(minutes=5), attempts.sweep),
                 Job("sessions", timedelta(hours=1), sessions.sweep),
                 Job("sign-on tickets", timedelta(minutes=10), tickets.sweep),
                 Job(REMOVING_BLOBS[0], timedelta(minutes=1), sweeper.sweep),
                 Job(REMOVING_BLOBS[1], timedelta(hours=6), sweeper.sweep_blobs),
+                Job("sent OA rows", timedelta(hours=1), oa_sql.retention.sweep),
+                Job("OA sessions", timedelta(seconds=30), oa_sql.sessions.sweep),
                 Job("events", timedelta(hours=1), Retention(database, clock).sweep),
             ),
         )

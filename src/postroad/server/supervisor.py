@@ -22,9 +22,10 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from postroad.bridges.oa.publishing import Place, place_of_dsn, place_of_embedded, publish
 from postroad.config import Settings
 from postroad.db.binaries import ClusterFailed
-from postroad.db.cluster import Cluster
+from postroad.db.cluster import DATABASE, Cluster
 from postroad.db.migrate import MigrationFailed, SchemaChanged, SchemaTooNew, migrate
 from postroad.db.pool import DatabaseUnavailable
 from postroad.db.sql_door import sql_door
@@ -180,10 +181,17 @@ class Supervisor:
                 log.warning("database_unavailable", reason=str(error), retry_seconds=delay)
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, LAST_DELAY)
+        await publish(self._settings, dsn, self._place(dsn))
         self._state_file.write_bytes(
             msgspec.json.encode({"process_id": os.getpid(), "addresses": doors.addresses})
         )
         return dsn
+
+    def _place(self, dsn: str) -> Place:
+        """Where OA systems find the database."""
+        if self._cluster is None:
+            return place_of_dsn(dsn)
+        return place_of_embedded(self._settings, self._cluster.socket_directory, self._cluster.port, DATABASE)
 
     async def _keep_cluster(self, dsn: asyncio.Task[str]) -> None:
         await asyncio.shield(dsn)

@@ -102,6 +102,7 @@ class Worker:
                 await smtp.open(self._spec.addresses)
                 helpers = [
                     group.create_task(parts.indexer.run()),
+                    group.create_task(parts.oa_sql.outgoing.run()),
                     group.create_task(keep_running(parts.database, parts.jobs)),
                     group.create_task(self._keep_noting(parts)),
                     group.create_task(self._keep_certificate()),
