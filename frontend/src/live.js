@@ -49,13 +49,27 @@ function follow() {
     if (wasOpen) setOffline(true);
     // The browser tries again by itself, except after an answer that was no stream (signed out, server starting).
     if (events.readyState === EventSource.CLOSED) {
-      setTimeout(() => {
-        events.close();
-        follow();
+      setTimeout(async () => {
+        if (await isSignedOut()) leave();
+        else follow();
       }, 5000);
     }
   });
   addEventListener("pagehide", () => events.close(), { once: true });
+}
+
+async function isSignedOut() {
+  try {
+    return (await fetch("/mail/sidebar", { headers: { "HX-Request": "true" } })).status === 401;
+  } catch {
+    return false; // not known: the server is away
+  }
+}
+
+/** Go to the sign-in page, but never away from text that is being written. */
+function leave() {
+  if (document.getElementById("compose")) return;
+  location.href = `/mail/login?next=${encodeURIComponent(location.pathname + location.search)}`;
 }
 
 function setOffline(isOffline) {

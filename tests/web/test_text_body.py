@@ -8,7 +8,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postroad.web.text_body import text_markup
+from postroad.web.text_body import text_markup, unflowed
 
 _OURS = re.compile(
     r'</?(?:details|summary|blockquote|span|a)(?: class="(?:quoted|signature)"| href="[^"<>]*"'
@@ -62,3 +62,16 @@ def test_long_quotes_are_folded_and_short_ones_stay_open() -> None:
 def test_a_huge_text_is_cut_and_a_sea_of_links_is_bounded() -> None:
     assert len(text_markup("x" * 2_000_000, "")) == 500_000
     assert text_markup("https://a.example " * 5000, "").count("<a ") == 2000
+
+
+def test_flowed_lines_are_joined_and_fixed_ones_stay() -> None:
+    assert unflowed("one \ntwo \nthree\nfour") == "one two three\nfour"
+    assert unflowed("中文 \n段落", deletes_space=True) == "中文段落"
+    assert unflowed("> a \n> b\n>> c") == "> a b\n>> c"
+    assert unflowed("text \n-- \nname") == "text \n-- \nname"
+    assert unflowed(" From here") == "From here"
+
+
+@given(st.text(alphabet="ab >-\n", max_size=80))
+def test_unflowing_loses_no_word(text: str) -> None:
+    assert "".join(unflowed(text).replace(">", "").split()) == "".join(text.replace(">", "").split())

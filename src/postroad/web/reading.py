@@ -39,7 +39,7 @@ from postroad.web.parts import (
 from postroad.web.rows import row
 from postroad.web.security import FILE_POLICY, PREVIEW_POLICY, frame_policy
 from postroad.web.surroundings import Around, Surroundings
-from postroad.web.text_body import text_markup
+from postroad.web.text_body import text_markup, unflowed
 from postroad.web.views import FolderItem, HtmlBody, Person, Reading, Row, TextBody
 
 MAX_OTHERS = 50  # mails of the conversation that are listed
@@ -256,6 +256,9 @@ class ReadingPages:
                 url = f"{opened.url}/body/{found.section}"
                 bodies.append(HtmlBody(url, clean.has_remote, f"{url}?images=1"))
             elif text.strip():
+                if found.part.parameters.get("format", "").lower() == "flowed":
+                    deletes_space = found.part.parameters.get("delsp", "").lower() == "yes"
+                    text = unflowed(text, deletes_space=deletes_space)
                 bodies.append(TextBody(text_markup(text, visit.say("Quoted text"))))
         return bodies, frozenset(shown_ids)
 

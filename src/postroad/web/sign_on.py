@@ -17,8 +17,8 @@ from starlette.responses import RedirectResponse, Response
 from postroad.directory.errors import AccountDisabled, SignInBusy, SignInRefused, TooManyFailures
 from postroad.directory.sessions import Sessions
 from postroad.directory.sign_in import Principal
-from postroad.web.door import SESSION_COOKIE, Door
-from postroad.web.languages import Dates
+from postroad.web.door import LANGUAGE_COOKIE, SESSION_COOKIE, Door
+from postroad.web.languages import NAMES, Dates
 
 Place = Literal["mailbox", "summary", "compose"]
 
@@ -81,6 +81,10 @@ class SignOn:
             await self._sessions.close(before)
         response = RedirectResponse(next_page, 303)
         self._door.set_session(request, response, token, self._session_seconds)
+        session = await self._sessions.find(token)
+        if session is not None and session.language in NAMES and LANGUAGE_COOKIE not in request.cookies:
+            # Pages that know no account (errors, the next sign-in) speak its language too.
+            self._door.set_language(request, response, session.language)
         return response
 
     def explained(

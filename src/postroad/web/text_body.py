@@ -23,6 +23,28 @@ _LINK = re.compile(
 _TRAILING = ".,;:!?)]}>*_'\""
 
 
+def unflowed(text: str, *, deletes_space: bool = False) -> str:
+    """Join the lines of a `format=flowed` text that its sender broke softly (RFC 3676 4.1 to 4.5).
+
+    `deletes_space` is the parameter DelSp: the blank at a soft end goes too, as in Chinese.
+    """
+    paragraphs: list[str] = []
+    depth_before, flows = -1, False
+    for line in text.split("\n"):
+        bare = line.lstrip(">")
+        depth = len(line) - len(bare)
+        bare = bare.removeprefix(" ")  # RFC 3676 4.4: space-stuffed
+        joins = flows and depth == depth_before and bare != "-- "
+        flows = bare.endswith(" ") and bare != "-- "
+        piece = bare[:-1] if flows and deletes_space else bare
+        if joins:
+            paragraphs[-1] += piece
+        else:
+            paragraphs.append(f"{'>' * depth} {piece}" if depth else piece)
+        depth_before = depth
+    return "\n".join(paragraphs)
+
+
 def text_markup(text: str, quoted_label: str) -> Markup:
     """Return the markup of a text; `quoted_label` names a folded quote."""
     shown = text[:MAX_CHARACTERS].rstrip()
