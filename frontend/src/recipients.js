@@ -114,7 +114,7 @@ export class RecipientField {
       const avatar = document.createElement("span");
       avatar.setAttribute("aria-hidden", "true");
       if (one.isGood) {
-        avatar.className = `avatar avatar-tiny hue-${hue(one.address)}`;
+        avatar.className = `avatar avatar-tiny hue-${hue(one.name || one.address)}`;
         avatar.textContent = (one.name || one.address).slice(0, 1).toUpperCase();
       }
       const label = document.createElement("span");
@@ -188,7 +188,7 @@ export class RecipientField {
       item.dataset.value = write(one);
       const avatar = document.createElement("span");
       avatar.setAttribute("aria-hidden", "true");
-      avatar.className = `avatar avatar-small hue-${hue(one.address)}`;
+      avatar.className = `avatar avatar-small hue-${hue(one.name || one.address)}`;
       avatar.textContent = (one.name || one.address).slice(0, 1).toUpperCase();
       const words = document.createElement("span");
       for (const [kind, text] of one.name ? [["name", one.name], ["address", one.address]] : [["name", one.address]]) {
@@ -228,9 +228,9 @@ export class RecipientField {
 }
 
 // CRC-32 as the server computes it (views.py), so that a person has one colour everywhere.
-function hue(address) {
+function hue(label) {
   let sum = 0xffffffff;
-  for (const byte of new TextEncoder().encode(address.toLowerCase())) {
+  for (const byte of new TextEncoder().encode(label.toLowerCase())) {
     sum ^= byte;
     for (let bit = 0; bit < 8; bit += 1) sum = sum & 1 ? (sum >>> 1) ^ 0xedb88320 : sum >>> 1;
   }

@@ -42,8 +42,8 @@ class Person:
 
     @property
     def hue(self) -> int:
-        """Which avatar colour: the same one for an address everywhere."""
-        return crc32((self.address or self.name).lower().encode("utf-8", "replace")) % HUES
+        """Which avatar colour: by what is shown, because a list knows no more of a person than that."""
+        return crc32(self.label.lower().encode("utf-8", "replace")) % HUES
 
     @property
     def full(self) -> str:
