@@ -22,6 +22,7 @@ LONGEST_PAYLOAD_BYTES = (
 )
 MOST_PENDING = 20_000  # announcements kept while the database is away; beyond that they are dropped
 BATCH = 1000
+GATHER_SECONDS = 0.01
 FIRST_RETRY_SECONDS = 0.1
 LAST_RETRY_SECONDS = 5.0
 ALIVE_SECONDS = 30.0  # how often an idle connection is asked whether it still works
@@ -88,6 +89,8 @@ class Announcer:
                 try:
                     if connection is None or connection.is_closed():
                         connection = await _connect(self._dsn)
+                    # Whatever else is announced meanwhile goes along: NOTIFY wakes every process.
+                    await asyncio.sleep(GATHER_SECONDS)
                     while self._pending:
                         await self._send(connection)
                     self._idle.set()

@@ -16,7 +16,7 @@ from ..db.notify import Announcer, Listener
 from ..db.pool import Database, DatabaseUnavailable
 
 CHANNEL = "mailstore_changes"
-COALESCED_SECONDS = 0.02  # at 10,000 mails a second this makes one announcement of 200 changes
+COALESCED_SECONDS = 0.05  # people do not see it, and a server at full speed sends twenty a second
 POLL_SECONDS = 30.0  # how often a watcher looks for itself
 MAX_PENDING = 20_000  # changes waiting to be announced; more are left to the watchers' own looking
 MAX_WATCHED = 5000  # folders of one account a watcher is behind on
