@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -141,3 +141,51 @@ async def test_drain_waits_for_what_is_under_way(database: Database) -> None:
     await group.drain()
     assert await stored(database) == set(range(20))
     await asyncio.gather(*tasks)
+
+
+def at_once_like(
+    writer: Writer, *, wrote: bool
+) -> Callable[[Sequence[Item]], Callable[[Connection], Awaitable[Callable[[], None] | None]]]:
+    """A single statement that writes (`wrote`), or finds that it cannot."""
+
+    def at_once(items: Sequence[Item]) -> Callable[[Connection], Awaitable[Callable[[], None] | None]]:
+        async def write(connection: Connection) -> Callable[[], None] | None:
+            return await writer.write_in(connection, items) if wrote else None
+
+        return write
+
+    return at_once
+
+
+async def never(connection: Connection, items: Sequence[Item]) -> Callable[[], None]:
+    raise AssertionError("the longer way was taken")
+
+
+async def test_a_single_statement_is_enough_where_it_does(database: Database) -> None:
+    group = GroupCommit(database, never, at_once=at_once_like(Writer(), wrote=True))
+    await group.commit(Item(1))
+    assert await stored(database) == {1}
+
+
+async def test_where_it_does_not_the_longer_way_is_taken(database: Database) -> None:
+    group = GroupCommit(database, Writer().write_in, at_once=at_once_like(Writer(), wrote=False))
+    await group.commit(Item(1))
+    assert await stored(database) == {1}
+
+
+async def test_a_single_statement_whose_answer_was_lost_is_looked_up(database: Database) -> None:
+    """In autocommit the statement is its own COMMIT."""
+    writer = Writer()
+
+    def at_once(items: Sequence[Item]) -> Callable[[Connection], Awaitable[Callable[[], None] | None]]:
+        async def write(connection: Connection) -> Callable[[], None] | None:
+            then = await writer.write_in(connection, items)
+            await database.execute("SELECT pg_terminate_backend($1)", connection.get_server_pid())
+            await connection.execute("SELECT 1")
+            return then
+
+        return write
+
+    group = GroupCommit(database, never, at_once=at_once)
+    await group.commit(Item(1))
+    assert await stored(database) == {1}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -31,12 +31,23 @@ class Outbox:
         rows = list(events)
         if not rows:
             return
-        await connection.execute(
-            "INSERT INTO event (kind, account_id, payload) "
-            "SELECT kind, account_id, payload::jsonb "
-            "FROM unnest($1::text[], $2::bigint[], $3::text[]) WITH ORDINALITY "
-            "AS e (kind, account_id, payload, place) ORDER BY place",
-            [event.kind for event in rows],
-            [event.account_id for event in rows],
-            [msgspec.json.encode(dict(event.payload)).decode() for event in rows],
-        )
+        await connection.execute(recording(1), *recording_arguments(rows))
+
+
+def recording(first: int) -> str:
+    """The statement that writes events, its three parameters numbered from `first`."""
+    return (
+        "INSERT INTO event (kind, account_id, payload) "
+        "SELECT kind, account_id, payload::jsonb "
+        f"FROM unnest(${first}::text[], ${first + 1}::bigint[], ${first + 2}::text[]) WITH ORDINALITY "
+        "AS e (kind, account_id, payload, place) ORDER BY place"
+    )
+
+
+def recording_arguments(events: Sequence[Event]) -> tuple[list[object], ...]:
+    """The parameters of `recording`: a column each."""
+    return (
+        [event.kind for event in events],
+        [event.account_id for event in events],
+        [msgspec.json.encode(dict(event.payload)).decode() for event in events],
+    )

@@ -26,11 +26,11 @@ INLINE_BYTES = 64 * 1024  # larger bodies become blobs; the default of `storage.
 MAX_SHOWN = 200  # characters of a sender or of the recipients in a list row
 MAX_MESSAGE_ID = 998  # characters: a header line, RFC 5322 2.1.1
 
-_MESSAGE_COLUMNS = (
+MESSAGE_COLUMNS = (
     "id", "size_bytes", "subject", "sender", "recipients", "sent_at", "message_id", "thread",
     "has_attachments", "priority", "preview", "envelope", "structure",
 )  # fmt: skip
-_CONTENT_COLUMNS = ("message_id", "prefix", "trace_offset", "body", "blob")
+CONTENT_COLUMNS = ("message_id", "prefix", "trace_offset", "body", "blob")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,18 +140,18 @@ class Messages:
         await connection.copy_records_to_table(
             "content",
             records=[(each.id, each.prefix, each.trace_offset, each.body, each.blob) for each in contents],
-            columns=_CONTENT_COLUMNS,
+            columns=CONTENT_COLUMNS,
         )
 
     async def store_in(self, connection: Connection, mails: Sequence[NewMail]) -> None:
         """Write mails by COPY, in the caller's transaction, in two statements however many they are."""
         await connection.copy_records_to_table(
-            "message", records=[_message_row(mail) for mail in mails], columns=_MESSAGE_COLUMNS
+            "message", records=[message_row(mail) for mail in mails], columns=MESSAGE_COLUMNS
         )
         await connection.copy_records_to_table(
             "content",
-            records=[(mail.id, mail.prefix, mail.trace_offset, mail.body, mail.blob) for mail in mails],
-            columns=_CONTENT_COLUMNS,
+            records=[content_row(mail) for mail in mails],
+            columns=CONTENT_COLUMNS,
         )
 
     async def contents(self, message_ids: Sequence[int]) -> dict[int, Content]:
@@ -270,7 +270,13 @@ def thread_of(thread_root: str | None) -> int:
     return (int.from_bytes(digest, "big") >> 1) or 1
 
 
-def _message_row(mail: NewMail) -> tuple[object, ...]:
+def content_row(mail: NewMail) -> tuple[object, ...]:
+    """The row of `CONTENT_COLUMNS`."""
+    return mail.id, mail.prefix, mail.trace_offset, mail.body, mail.blob
+
+
+def message_row(mail: NewMail) -> tuple[object, ...]:
+    """The row of `MESSAGE_COLUMNS`."""
     summary = mail.summary
     return (
         mail.id,

@@ -6,7 +6,7 @@ Order matters: folders' locks are what others wait for, so entries come last (ma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -14,6 +14,7 @@ from typing import Protocol
 from postroad.db.pool import Connection
 from postroad.events.outbox import CHANNEL as EVENTS_CHANNEL
 from postroad.events.outbox import Event, Outbox
+from postroad.mailstore.arrival import NotPlaced, arrive, fits_one_statement
 from postroad.mailstore.changes import ChangeSink, FolderChanged
 from postroad.mailstore.delivery import Delivery, deliver_in
 from postroad.mailstore.errors import NoSuchFolder
@@ -135,6 +136,31 @@ class PlanWriter:
                     raise AccountGone("an account was removed while mail for it was being taken")
                 changed.append(FolderChanged(placed.account_id, placed.folder_id, placed.mod_sequence))
         return lambda: self._committed(plans, changed, bool(events))
+
+    def at_once(
+        self, plans: Sequence[Plan]
+    ) -> Callable[[Connection], Awaitable[Callable[[], None] | None]] | None:
+        """How to write plans by a single statement, None when that takes more: see `write_in`.
+
+        What is returned answers None when it wrote nothing because a folder was missing.
+        """
+        if any(plan.contents or plan.envelopes or plan.drafts for plan in plans):
+            return None
+        deliveries = [delivery for plan in plans for delivery in plan.deliveries]
+        if not fits_one_statement(deliveries):
+            return None
+        mails = [mail for plan in plans for mail in plan.mails]
+        events = [event for plan in plans for event in plan.events]
+
+        async def write(connection: Connection) -> Callable[[], None] | None:
+            try:
+                placed = await arrive(connection, mails, deliveries, events)
+            except NotPlaced:
+                return None
+            changed = [FolderChanged(each.account_id, each.folder_id, each.mod_sequence) for each in placed]
+            return lambda: self._committed(plans, changed, bool(events))
+
+        return write
 
     def _committed(self, plans: Iterable[Plan], changed: Sequence[FolderChanged], has_events: bool) -> None:
         if changed:

@@ -169,7 +169,7 @@ class Transport:
             tell_others=lambda: near.announcer.announce(QUEUE_CHANNEL),
         )
         offers.dispatcher = self.dispatcher
-        self.group: GroupCommit[Plan] = GroupCommit(near.database, writer.write_in)
+        self.group: GroupCommit[Plan] = GroupCommit(near.database, writer.write_in, at_once=writer.at_once)
         self.acceptance = Acceptance(
             directory=near.resolver,
             router=router,
