@@ -160,7 +160,7 @@ class Composing:
             return JSONResponse({"error": text}, 409)
         if (problem := self._too_large(visit, written)) is not None:
             return problem
-        content = self._drafts.content(written, is_draft=True)
+        content = await self._drafts.content(written, is_draft=True)
         try:
             stored = await self._drafts.keep(visit.account_id, written, content)
         except QuotaExceeded:
@@ -216,7 +216,7 @@ class Composing:
         recipients = list(
             {(one := Address.parse(person.address_text)).key: one for person in people}.values()
         )
-        content = self._drafts.content(written, is_draft=False)
+        content = await self._drafts.content(written, is_draft=False)
         account = Principal(visit.account_id, visit.session.address)
         kept = written.stored.name if written.stored else None
         entry = DraftEntry(visit.account_id, kept.folder_id, kept.uid) if kept else None

@@ -29,7 +29,7 @@ from postroad.message.summary import MessageSummary, summarise
 from postroad.message.text import decoded, html_body, readable_text, text_body
 from postroad.web.forms import EntryName, Form, entry_name
 from postroad.web.frame import quotable
-from postroad.web.parts import decoded_size, file_name, file_parts
+from postroad.web.parts import decoded_size, file_name, file_parts, in_thread
 from postroad.web.views import ComposeForm, DraftAttachment
 
 MAX_ADDRESSES = 100_000  # characters of one recipient field: 1,000 recipients and their names
@@ -98,7 +98,7 @@ class Drafts:
         """Read a mail whole. Raises `NoSuchMessage`."""
         entry = await self._entries.get(account_id, name.folder_id, name.uid)
         content = (await self._messages.content(entry.message_id)).body
-        return Stored(name, entry, content, summarise(content))
+        return Stored(name, entry, content, await in_thread(len(content), summarise, content))
 
     # -- a form to begin with
 
@@ -162,6 +162,8 @@ class Drafts:
                 source = None  # deleted meanwhile: the answer is sent without its thread
         bad: list[str] = []
         to, cc, bcc = (_recipients(form.get(field, MAX_ADDRESSES), bad) for field in ("to", "cc", "bcc"))
+        held = sum(len(each.content) for each in (stored, source) if each)
+        kept = await in_thread(held, _kept, form.all("keep")[:MAX_ATTACHMENTS], stored, source)
         is_rich = form.get("is_rich") == "1"
         text = form.get("text", MAX_TEXT).replace("\r\n", "\n")
         draft = Draft(
@@ -172,7 +174,7 @@ class Drafts:
             subject=" ".join(form.get("subject", MAX_SUBJECT).split()),
             text=None if is_rich else text,
             html=quotable(form.get("html", MAX_TEXT)) if is_rich else None,
-            attachments=(*_kept(form.all("keep")[:MAX_ATTACHMENTS], stored, source), *uploaded),
+            attachments=(*kept, *uploaded),
             is_urgent=form.get("is_important") == "1",
             wants_receipt=form.get("wants_receipt") == "1",
         )
@@ -194,7 +196,7 @@ class Drafts:
     async def keep(self, account_id: int, written: Written, content: bytes) -> Stored:
         """Store the draft in the place of the one before. Raises `QuotaExceeded`."""
         flags = Flag.SEEN | Flag.DRAFT
-        summary = summarise(content)
+        summary = await in_thread(len(content), summarise, content)
         if written.stored is None:
             folder = await self._folders.get_by_role(account_id, Role.DRAFTS)
             placed = await self._append.put(account_id, folder.id, content, flags, summary=summary)
@@ -215,9 +217,17 @@ class Drafts:
         if Flag.DRAFT in entry.flags:
             await self._entries.expunge(account_id, name.folder_id, [name.uid])
 
-    def content(self, written: Written, *, is_draft: bool) -> bytes:
+    async def content(self, written: Written, *, is_draft: bool) -> bytes:
         """The mail as bytes; Bcc stands only in a draft. Raises `BadAddress`."""
-        return compose(written.draft, now=self._clock(), message_id=written.message_id, with_bcc=is_draft)
+        size = sum(len(attachment.content) for attachment in written.draft.attachments)
+        return await in_thread(
+            size,
+            compose,
+            written.draft,
+            now=self._clock(),
+            message_id=written.message_id,
+            with_bcc=is_draft,
+        )
 
 
 def written_list(people: Sequence[Mailbox]) -> str:

@@ -6,8 +6,9 @@ Only the parts that are shown are fetched: offsets were computed when the mail c
 from __future__ import annotations
 
 from asyncio import to_thread
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
 
 import msgspec
 
@@ -16,8 +17,11 @@ from postroad.message.scan import Part, find_part, walk
 from postroad.message.text import body_leaves, decoded, part_text
 from postroad.web.views import Attachment
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 MAX_TEXT_BYTES = 4 * 1024 * 1024  # of one text part that is shown; Gmail clips at 102 KB
-IN_THREAD_BYTES = 256 * 1024  # decoding more than that would hold up everybody else's requests
+IN_THREAD_BYTES = 128 * 1024  # working through more would hold up everybody else's requests
 # What browsers show without running anything. SVG is a document with scripts, so it is no picture here.
 IMAGE_SIGNATURES = {
     "image/png": (b"\x89PNG\r\n\x1a\n",),
@@ -123,9 +127,14 @@ class Parts:
     async def content(self, message_id: int, part: Part) -> bytes:
         """A part's bytes, decoded."""
         body = await self._messages.body_range(message_id, part.body_start, part.body_end)
-        if len(body) > IN_THREAD_BYTES:
-            return await to_thread(decoded, body, _moved(part, body))
-        return decoded(body, _moved(part, body))
+        return await in_thread(len(body), decoded, body, _moved(part, body))
+
+
+async def in_thread(size_bytes: int, function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
+    """Call a pure function: at once for little data, in a thread for much."""
+    if size_bytes > IN_THREAD_BYTES:
+        return await to_thread(function, *arguments, **named)
+    return function(*arguments, **named)
 
 
 def part_of(description: Description, section: str) -> Part | None:

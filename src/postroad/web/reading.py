@@ -32,6 +32,7 @@ from postroad.web.parts import (
     calendar_part,
     file_name,
     file_parts,
+    in_thread,
     is_safe_image,
     part_of,
     shown_parts,
@@ -152,7 +153,9 @@ class ReadingPages:
             raise HTTPException(404)
         shows_images = visit.request.query_params.get("images") == "1"
         html = await self._parts.text(opened.entry.message_id, part)
-        clean = framed(html, opened.url, opened.description.structure, shows_images=shows_images)
+        clean = await in_thread(
+            len(html), framed, html, opened.url, opened.description.structure, shows_images=shows_images
+        )
         page = self._door.page("frame.html", visit.dates, {"markup": clean.markup})
         page.headers["content-security-policy"] = frame_policy(shows_images)
         page.headers["x-frame-options"] = "SAMEORIGIN"
@@ -251,7 +254,8 @@ class ReadingPages:
         for found in shown_parts(opened.description.structure):
             text = await self._parts.text(opened.entry.message_id, found.part)
             if found.part.subtype == "html":
-                clean = framed(text, opened.url, opened.description.structure, shows_images=False)
+                structure = opened.description.structure
+                clean = await in_thread(len(text), framed, text, opened.url, structure, shows_images=False)
                 shown_ids |= clean.content_ids
                 url = f"{opened.url}/body/{found.section}"
                 bodies.append(HtmlBody(url, clean.has_remote, f"{url}?images=1"))
