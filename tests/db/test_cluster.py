@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
 import pwd
 import shutil
@@ -18,8 +19,14 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from postroad.db.binaries import account_for, find_binaries, reachable_binaries
-from postroad.db.cluster import Cluster, ClusterDiskFull
+from postroad.db.binaries import (
+    ClusterDiskFull,
+    ClusterFailed,
+    account_for,
+    find_binaries,
+    reachable_binaries,
+)
+from postroad.db.cluster import Cluster
 
 IS_ROOT = os.geteuid() == 0
 NOBODY = pwd.getpwnam("nobody")
@@ -282,3 +289,19 @@ def test_a_full_disk_is_named_and_the_start_works_once_there_is_room(place: Path
         cluster.leave()
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=False)
+
+
+def test_with_the_systems_own_postgresql(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a platform that the wheel does not exist for."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    try:
+        binaries = find_binaries()
+    except ClusterFailed:
+        pytest.skip("no PostgreSQL of the system here")
+    cluster = Cluster(place / "data")
+    dsn = cluster.ensure_running()
+    assert cluster.binaries == binaries
+    assert ask(dsn, "SELECT lower('ÄÉ')") == "äé"
+    kill_postmaster(cluster)
+    assert ask(cluster.ensure_running(), "SELECT 1") == 1
+    assert cluster.leave()

@@ -215,7 +215,7 @@ def _code_of(error: Exception) -> tuple[str | None, Mapping[str, object]]:
 ERRORS = {
     "postroad.config.BadSettings": "bad-settings",
     "postroad.db.binaries.ClusterFailed": "database-not-started",
-    "postroad.db.cluster.ClusterDiskFull": "disk-full",
+    "postroad.db.binaries.ClusterDiskFull": "disk-full",
     "postroad.db.dump.DumpFailed": "dump-failed",
     "postroad.server.archive.BadArchive": "bad-archive",
     "postroad.server.backup.NotEmpty": "not-empty",

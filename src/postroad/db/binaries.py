@@ -24,6 +24,10 @@ class ClusterFailed(Exception):
     """The embedded PostgreSQL cannot be made or started; the message says why and what to do."""
 
 
+class ClusterDiskFull(ClusterFailed):
+    """The cluster cannot start because the disk is full."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunAs:
     """The operating-system account that PostgreSQL runs under; `None` members mean "as we are"."""

@@ -10,7 +10,6 @@ import asyncio
 import fcntl
 import hashlib
 import os
-import shutil
 import signal
 import stat
 import subprocess
@@ -36,7 +35,9 @@ from postroad.db.binaries import (
     reachable_binaries,
     version_of,
 )
-from postroad.db.cluster_settings import MEBIBYTE, ROLE, pg_hba, pg_ident, postgresql_conf
+from postroad.db.cluster_settings import ROLE, pg_hba, pg_ident, postgresql_conf
+from postroad.db.making import failure, make
+from postroad.db.processes import POLL_SECONDS, memory_bytes, processes_of, wait_until
 from postroad.db.sql_door import SqlDoor
 
 DATABASE = "postroad"
@@ -45,15 +46,10 @@ START_SECONDS = 300.0  # replaying max_wal_size of log on a slow disk
 STOP_SECONDS = 60.0
 ORPHAN_SECONDS = 1.0  # backends notice a dead postmaster at once unless they are deep in a query
 KILL_SECONDS = 10.0  # even SIGKILL waits for a disk that does not answer
-POLL_SECONDS = 0.02
 
 Result = TypeVar("Result")
 
 log = structlog.get_logger("postroad.db.cluster")
-
-
-class ClusterDiskFull(ClusterFailed):
-    """The cluster cannot start because the disk is full."""
 
 
 class Cluster:
@@ -103,7 +99,7 @@ class Cluster:
                     self._start()
                 return self.dsn
         except OSError as error:
-            raise _failure(
+            raise failure(
                 f"the embedded database in {self.data_dir} cannot be started: {error}", str(error)
             ) from error
 
@@ -140,7 +136,7 @@ class Cluster:
             process_id = int((self.home / "postmaster.pid").read_text().split("\n", 1)[0])
         except (OSError, ValueError):
             return None
-        return process_id if process_id in _processes_of(self.home.resolve(), process_id) else None
+        return process_id if process_id in processes_of(self.home.resolve(), process_id) else None
 
     def leave(self) -> bool:
         """Stop using the cluster; the last user stops it. True when it was stopped."""
@@ -170,7 +166,7 @@ class Cluster:
                 os.kill(
                     process_id, order
                 )  # SIGINT: fast shutdown; SIGQUIT: immediate, recovers at next start
-            if _wait_until(lambda: self.postmaster() is None, patience):
+            if wait_until(lambda: self.postmaster() is None, patience):
                 log.info("database_stopped", process_id=process_id)
                 return
         raise ClusterFailed(f"PostgreSQL (process {process_id}) does not end")
@@ -239,7 +235,7 @@ class Cluster:
         account = account_for(existing)
         binaries = reachable_binaries(binaries, account, self._shared_root)
         if existing is None:
-            self._initialise(binaries, account)
+            make(self.data_dir, self.home, binaries, account, self._shared_root, durable=self._durable)
         home = self.home.resolve()
         made_by = (home / "PG_VERSION").read_text().strip()
         version = version_of(binaries) or "unknown"
@@ -263,64 +259,6 @@ class Cluster:
             is_new=existing is None,
         )
 
-    def _initialise(self, binaries: Path, account: RunAs) -> None:
-        home = self._choose_home(account)
-        fresh = home.with_name(home.name + ".new")
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(mode=0o700)
-        account.take(fresh)
-        command = [
-            str(binaries / "initdb"),
-            f"--pgdata={fresh}",
-            f"--username={ROLE}",
-            "--auth=reject",  # our own pg_hba.conf replaces it
-            "--encoding=UTF8",
-            "--locale-provider=libc",
-            # Sorted by bytes: fast, and no index breaks when the system's locale data change.
-            "--lc-collate=C",
-            "--data-checksums",
-            "--no-instructions",
-            *([] if self._durable else ["--no-sync"]),
-        ]
-        if version_of(binaries) == "15":
-            command.remove("--locale-provider=libc")
-        # C.UTF-8 knows upper and lower case beyond ASCII; not every libc carries it.
-        for locale in ("C.UTF-8", "C"):
-            result = account.run([*command, f"--locale={locale}"])
-            if result.returncode == 0 or "locale" not in result.stderr:
-                break
-        if result.returncode != 0:
-            shutil.rmtree(fresh, ignore_errors=True)
-            raise _failure(f"initdb failed: {result.stderr.strip()[-2000:]}", result.stderr)
-        fresh.rename(home)
-        if home != self.home:
-            with suppress(FileNotFoundError):
-                self.home.unlink()
-            self.home.symlink_to(home)
-
-    def _choose_home(self, account: RunAs) -> Path:
-        """Where the cluster is made: in the data directory, or elsewhere if its account cannot get there."""
-        if account.user_id is None or account.can("x", self.data_dir):
-            return self.home
-        for left in self._shared_root.glob("*/data_dir"):
-            if left.read_text().strip() == str(self.data_dir):
-                log.warning(
-                    "database_left_behind",
-                    place=str(left.parent),
-                    advice="made for a data directory of this path that is gone; remove it when not needed",
-                )
-        place = self._shared_root / f"{self.data_dir.name}-{os.urandom(6).hex()}"
-        self._shared_root.mkdir(mode=0o755, parents=True, exist_ok=True)
-        place.mkdir(mode=0o755)
-        (place / "data_dir").write_text(f"{self.data_dir}\n")
-        log.warning(
-            "database_placed_elsewhere",
-            data_dir=str(self.data_dir),
-            place=str(place),
-            reason=f"the account {account.name} cannot reach the data directory",
-        )
-        return place / "postgres"
-
     def _write_settings(self, home: Path, account: RunAs, version: str) -> None:
         system_accounts = sorted({"root", account.name})
         for name in ("local.conf", "local_hba.conf"):
@@ -329,7 +267,7 @@ class Cluster:
                 account.take(home / name)
         has_tls = self._copy_certificate(home, account)
         for name, text in (
-            ("postgresql.conf", postgresql_conf(_memory_bytes(), self._durable, self._door, has_tls)),
+            ("postgresql.conf", postgresql_conf(memory_bytes(), self._durable, self._door, has_tls)),
             ("pg_hba.conf", pg_hba(DATABASE, self._door, int(version.split(".")[0]))),
             ("pg_ident.conf", pg_ident(system_accounts)),
         ):
@@ -380,13 +318,13 @@ class Cluster:
         belong to anybody, or to a zombie that its parent has not buried; we see whether processes of this
         cluster live.
         """
-        _wait_until(lambda: not _processes_of(home), ORPHAN_SECONDS)
-        for process_id in _processes_of(home):
+        wait_until(lambda: not processes_of(home), ORPHAN_SECONDS)
+        for process_id in processes_of(home):
             log.warning("database_orphan_killed", process_id=process_id)
             with suppress(ProcessLookupError):
                 os.kill(process_id, signal.SIGKILL)
-        if not _wait_until(lambda: not _processes_of(home), KILL_SECONDS):
-            raise ClusterFailed(f"processes of an earlier PostgreSQL do not end: {_processes_of(home)}")
+        if not wait_until(lambda: not processes_of(home), KILL_SECONDS):
+            raise ClusterFailed(f"processes of an earlier PostgreSQL do not end: {processes_of(home)}")
         for remains in self._socket_directory().glob(".s.PGSQL.*"):
             remains.unlink(missing_ok=True)
         (home / "postmaster.pid").unlink(missing_ok=True)
@@ -419,16 +357,20 @@ class Cluster:
             if self._process is not None and (code := self._process.poll()) is not None:
                 self._process = None
                 said = self._last_words()
-                raise _failure(f"PostgreSQL ended with code {code} while starting: {said}", said)
+                raise failure(f"PostgreSQL ended with code {code} while starting: {said}", said)
             if self._process is None and self.postmaster() is None:
                 raise ClusterFailed("PostgreSQL ended while it was waited for; start again")
             try:
                 _in_thread(lambda: asyncio.run(_create_database(maintenance)))
                 return
-            except (OSError, asyncpg.CannotConnectNowError, TimeoutError, asyncpg.InterfaceError):
+            except (OSError, TimeoutError, asyncpg.InterfaceError):
                 time.sleep(POLL_SECONDS)
             except asyncpg.PostgresError as error:
-                raise _failure(f"PostgreSQL refuses to work: {error}", str(error)) from error
+                # Still starting, or died just now: then its process or its log tells more.
+                if (error.sqlstate or "")[:2] in ("08", "57"):
+                    time.sleep(POLL_SECONDS)
+                    continue
+                raise failure(f"PostgreSQL refuses to work: {error}", str(error)) from error
         raise ClusterFailed(f"PostgreSQL was not ready within {START_SECONDS:.0f} s: {self._last_words()}")
 
     def _last_words(self) -> str:
@@ -460,14 +402,6 @@ def _closed_directory(path: Path, account: RunAs) -> None:
         owner = os.geteuid() if account.user_id is None else account.user_id
         if not stat.S_ISDIR(state.st_mode) or state.st_uid != owner or state.st_mode & 0o077:
             raise ClusterFailed(f"{path} is not a closed directory of {account.name}; remove it") from None
-
-
-def _failure(message: str, cause: str) -> ClusterFailed:
-    if "No space left on device" in cause or "Disk quota exceeded" in cause:
-        return ClusterDiskFull(
-            f"the disk is full: {message}. Free some space; nothing that was acknowledged is lost"
-        )
-    return ClusterFailed(message)
 
 
 async def _execute(dsn: str, statement: str) -> None:
@@ -504,38 +438,3 @@ def _in_thread(work: Callable[[], Result]) -> Result:
     if errors:
         raise errors[0]
     return results[0]
-
-
-def _wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(POLL_SECONDS)
-    return True
-
-
-def _processes_of(home: Path, only: int | None = None) -> list[int]:
-    """The living PostgreSQL processes whose working directory is `home` (as all of it), or just `only`."""
-    found = []
-    for entry in (Path(f"/proc/{only}"),) if only is not None else Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            if (
-                (entry / "cwd").readlink() == home
-                and (entry / "comm").read_text().startswith("postgres")
-                and (entry / "stat").read_text().rsplit(") ", 1)[1][0] != "Z"
-            ):
-                found.append(int(entry.name))
-        except OSError:
-            continue
-    return found
-
-
-def _memory_bytes() -> int:
-    """The memory we may use: the machine's, or the container's limit."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    with suppress(OSError, ValueError):
-        memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return max(memory, 256 * MEBIBYTE)
