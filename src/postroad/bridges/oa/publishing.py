@@ -100,7 +100,7 @@ def database_dbi() -> str:
     ]
     return (
         "-- The tables and views of the OA's role, in the schema oa, as the server makes them (PostgreSQL).\n"
-        "-- oa_received is behind the views; the OA sees webreceive, ldap, XNNNNNNmail, websent, websentattach.\n"
+        "-- oa_received is behind the views; the OA sees ldap, webreceive, XNNNNNNmail and the tables.\n"
         "-- Each account has a view of its own, X + its accseqno with at least six digits + mail:\n"
         "--   CREATE VIEW oa.X000003mail AS SELECT ... FROM oa_received WHERE account_id = 3;\n\n"
         + "\n\n".join(statements)
