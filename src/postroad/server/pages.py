@@ -23,6 +23,7 @@ def open_pages(settings: Settings, parts: Parts) -> WebApplication:
             changes=parts.changes,
             people=parts.correspondents,
             submission=parts.transport.submission,
+            approvals=parts.oa_sql.approvals,
         ),
         settings.web,
         parts.clock,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from starlette.applications import Starlette
@@ -29,6 +29,7 @@ from postroad.mailstore.quota import Quota
 from postroad.mailstore.search import Search
 from postroad.transport.sending import Submission
 from postroad.web.actions import Actions
+from postroad.web.approvals import ApprovalPages, Approvals, NothingWaits
 from postroad.web.assets import STATIC, Assets
 from postroad.web.composing import Composing, People
 from postroad.web.door import Door
@@ -65,6 +66,7 @@ class Services:
     changes: ChangeFeed
     people: People
     submission: Submission
+    approvals: Approvals = field(default_factory=NothingWaits)
 
 
 class WebApplication:
@@ -110,6 +112,7 @@ def create_app(
             door, sign_on, services.accounts, services.sign_in, services.sessions, settings.session_seconds
         ).routes(),
         *Summary(door, surroundings, services.entries).routes(),
+        *ApprovalPages(door, surroundings, services.approvals).routes(),
         *live.routes(),
         *Composing(
             door,
