@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from argon2 import PasswordHasher
@@ -105,6 +106,22 @@ async def test_a_changed_password_is_void_at_once_in_every_worker(house: House, 
     for worker in (house.sign_in, other):
         assert await guess(worker, PASSWORD) == "wrong-credentials"
         assert (await worker.check("wang@example.com", "another horse", CLIENT)).credential_version == 2
+
+
+async def test_a_new_password_opens_before_its_announcement_is_heard(house: House, wang: Account) -> None:
+    class Deaf:
+        def add(self, channel: str, callback: Callable[[str | None], None]) -> None:
+            pass
+
+    other = SignIn(
+        house.database, house.hashing, LIMITS, house.clock, Deaf(), monotonic=house.clock.monotonic
+    )
+    assert await guess(other, PASSWORD) == "in"
+    assert await guess(other, "another horse") == "wrong-credentials"
+    await house.accounts.set_password(wang.address, "another horse")
+    _, token = await house.application_passwords.add(wang.address, "telephone")
+    assert await guess(other, "another horse") == "in"
+    assert (await other.check("wang@example.com", token, CLIENT, "smtp")).via == "application-password"
 
 
 async def test_a_disabled_account_says_so_to_its_owner_only(house: House, wang: Account) -> None:

@@ -140,7 +140,11 @@ class SignIn:
         key = _key(username)
         if not is_acceptable_input(password):
             password = ""  # checked like any wrong one, so that it counts as a failure and takes its time
-        credential = await self._credential(key) if key and password else None
+        credential = self._cached(key)
+        if credential is None or not self._is_answered(credential, key, password, door, takes_md5):
+            # Memory may say yes by itself, never no: a password changed this instant must open at once,
+            # and beside a hash, one read more costs nothing.
+            credential = await self._read(key) if key and password else None
         attempt = self._attempts.attempt(credential.address.key if credential else key, client)
         if credential is None:
             await self._check_password(None, key, password, attempt, takes_md5)
@@ -164,7 +168,7 @@ class SignIn:
         Raises `WrongCredentials` (there is no such account), `AccountDisabled` and `DatabaseUnavailable`.
         """
         key = _key(username)
-        credential = await self._credential(key) if key else None
+        credential = await self._read(key) if key else None
         if credential is None:
             raise WrongCredentials
         if credential.is_disabled:
@@ -179,10 +183,20 @@ class SignIn:
         for account_id in changes.account_ids:
             self._credentials.void(f"account {account_id}")
 
-    async def _credential(self, key: str) -> _Credential | None:
-        known = self._credentials.get(key) if self._is_cached else None
-        if known is not None:
-            return known
+    def _cached(self, key: str) -> _Credential | None:
+        return self._credentials.get(key) if self._is_cached else None
+
+    def _is_answered(
+        self, credential: _Credential, key: str, password: str, door: Door, takes_md5: bool
+    ) -> bool:
+        """Whether `credential` and memory say that the password is right."""
+        if door in MAIL_DOORS and self._token(credential, password) is not None:
+            return True
+        fingerprint = self._fingerprint(credential, key, password, takes_md5 and is_md5(password))
+        known = self._remembered.get(fingerprint)
+        return known is not None and known.is_right and known.expires_at > self._monotonic()
+
+    async def _read(self, key: str) -> _Credential | None:
         generation = self._credentials.generation
         row = await self._database.fetchrow(_CREDENTIAL, *split_key(key))
         if row is None:
