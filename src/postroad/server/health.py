@@ -117,7 +117,7 @@ class Health:
         write(
             "http_request",
             method=method[:16],
-            path=path[:500],
+            path=path.partition("?")[0][:500],  # a "?" that came encoded starts no query, but may mean to
             status=status,
             milliseconds=round(seconds * 1000, 1),
             client=client[0] if client else None,

@@ -1,7 +1,16 @@
-"""The pages of a worker: the web room's application on this worker's services."""
+"""The pages of a worker: the web room's application on its services, and the bridges' doors beside it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from starlette.routing import BaseRoute
+
+from postroad.bridges.jdmail.login_cgi import LoginCgi
+from postroad.bridges.oa.login import Login
+from postroad.bridges.oa.password import PasswordDoor
+from postroad.bridges.oa.ticket import TicketDoor
+from postroad.bridges.webmail import Webmail
 from postroad.config import Settings
 from postroad.server.parts import Parts
 from postroad.web.app import Services, WebApplication, create_app
@@ -9,6 +18,16 @@ from postroad.web.app import Services, WebApplication, create_app
 
 def open_pages(settings: Settings, parts: Parts) -> WebApplication:
     """Build the application."""
+
+    def beside(webmail: Webmail) -> Sequence[BaseRoute]:
+        oa = settings.oa
+        return [
+            *Login(webmail, parts.sign_in, takes_md5=oa.md5_login).routes(),
+            *PasswordDoor(webmail, parts.sign_in, parts.accounts, oa.redirect_hosts).routes(),
+            *TicketDoor(webmail, parts.sign_in, parts.tickets, oa.integrations, parts.clock).routes(),
+            *LoginCgi(webmail, parts.sign_in).routes(),
+        ]
+
     return create_app(
         Services(
             accounts=parts.accounts,
@@ -27,4 +46,5 @@ def open_pages(settings: Settings, parts: Parts) -> WebApplication:
         ),
         settings.web,
         parts.clock,
+        beside=beside,
     )

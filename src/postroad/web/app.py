@@ -134,6 +134,8 @@ def create_app(
         middleware=[Middleware(SecurityHeaders)],
         exception_handlers=ErrorPages(door).handlers(),
     )
+    # The redirect would repeat the query string of a mistyped address, passwords included.
+    app.router.redirect_slashes = False
     return WebApplication(app, live)
 
 

@@ -97,7 +97,9 @@ class ErrorPages:
             return JSONResponse({"error": detail or f"{say(title)}. {say(text)}"}, status, headers)
         if "hx-request" in request.headers:
             return PlainTextResponse(detail or say(title), status, headers)
-        here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        # Only a page that is tried again keeps its query: a mistyped address may hold what is not to be shown.
+        query = request.url.query if status == 503 else ""
+        here = request.url.path + (f"?{query}" if query else "")
         values = {
             "status": status,
             "title": say(title),

@@ -1,0 +1,1 @@
+"""JDMail's interfaces: signing on from a portal."""
