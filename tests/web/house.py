@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import uvicorn
+from starlette.routing import BaseRoute
 
 from postroad.config import Settings, SignInLimits, Web
 from postroad.db.notify import Announcer, Listener
@@ -37,8 +38,10 @@ from postroad.message.summary import summarise
 from postroad.transport.service import Neighbours, Transport
 from postroad.transport.signing import StoredKey
 from postroad.web.app import Services, WebApplication, create_app
+from postroad.web.sign_on import SignOn
 
 PASSWORD = "correct horse 42"
+Beside = Callable[[Services, SignOn], Sequence[BaseRoute]]
 
 
 class NoKeys:
@@ -59,6 +62,7 @@ class House:
     entries: Entries
     messages: Messages
     append: Append
+    sign_in: SignIn
     app: WebApplication
     clock: Callable[[], datetime]
     url: str = ""
@@ -89,9 +93,12 @@ class House:
 
 @asynccontextmanager
 async def open_house(
-    database: Database, directory: Path, settings: Web | None = None
+    database: Database,
+    directory: Path,
+    settings: Web | None = None,
+    beside: Beside = lambda _services, _sign_on: (),
 ) -> AsyncIterator[House]:
-    """Build the services and the application."""
+    """Build the services and the application, with other doors `beside` it."""
 
     def clock() -> datetime:
         return datetime.now(UTC)
@@ -129,8 +136,8 @@ async def open_house(
             Correspondents(database),
             transport.submission,
         )
-        app = create_app(services, web, clock)
-        house = House(database, accounts, folders, entries, messages, append, app, clock)
+        app = create_app(services, web, clock, beside=lambda sign_on: beside(services, sign_on))
+        house = House(database, accounts, folders, entries, messages, append, services.sign_in, app, clock)
         yield house
         app.stop()
 
