@@ -97,7 +97,7 @@ class ErrorPages:
             return JSONResponse({"error": detail or f"{say(title)}. {say(text)}"}, status, headers)
         if "hx-request" in request.headers:
             return PlainTextResponse(detail or say(title), status, headers)
-        # Only a page that is tried again keeps its query: a mistyped address may hold what is not to be shown.
+        # Only a page that is tried again keeps its query: a mistyped address may hold a secret.
         query = request.url.query if status == 503 else ""
         here = request.url.path + (f"?{query}" if query else "")
         values = {

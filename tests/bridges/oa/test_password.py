@@ -190,7 +190,9 @@ async def test_a_way_on_that_is_not_allowed_changes_nothing(house: House) -> Non
         assert answer.status == 400, target
         assert line(answer).startswith("ERROR the target") and PASSWORD not in answer.text
         fields = {
-            "fm_strAccount": LIN, "fm_strPassword": NEW, "fm_strOldPassword": PASSWORD,
+            "fm_strAccount": LIN,
+            "fm_strPassword": NEW,
+            "fm_strOldPassword": PASSWORD,
             "fm_strGoBack": target,
         }
         assert (await Visitor(house.app).post("/password.asp", fields)).status == 400, target
