@@ -150,6 +150,12 @@ class Dispatcher:
         """Look into the queue now: something may be due."""
         self._wake.set()
 
+    def reopen(self) -> None:
+        """Somebody asks for a new attempt: knock again at doors that were found closed, and look."""
+        for route in self._routes.values():
+            route.closed_until = 0.0
+        self.look()
+
     @property
     def in_hand(self) -> int:
         """How many recipients this worker has leased at the moment."""

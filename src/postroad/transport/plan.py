@@ -24,6 +24,7 @@ from postroad.mailstore.messages import Content, Messages, NewContent, NewMail
 from postroad.transport.queue import Leased, QueuedEnvelope, add_in
 
 QUEUE_CHANNEL = "postroad_queue"  # announced when rows were queued that their worker did not keep for itself
+REOPEN = "reopen"  # its payload when an operator wants routes tried that were found closed
 
 
 class AccountGone(Exception):

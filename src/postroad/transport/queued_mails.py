@@ -15,7 +15,7 @@ from asyncpg import Record
 from postroad.db.pool import Connection, Database
 from postroad.events.outbox import Event, Outbox
 from postroad.mailstore.messages import Messages, discard_in, release_in
-from postroad.transport.plan import QUEUE_CHANNEL, Announce
+from postroad.transport.plan import QUEUE_CHANNEL, REOPEN, Announce
 from postroad.transport.planning import mail_id_text
 from postroad.transport.queue import remove_in
 from postroad.transport.trace import header_section
@@ -172,12 +172,12 @@ class QueuedMails:
         return QueuedMail(tuple(rows), header[:MAX_HEADER])
 
     async def retry(self, which: Selection) -> int:
-        """Make recipients due now, held ones too; returns how many."""
+        """Make recipients due now, held ones and those of unreachable hosts too; returns how many."""
         changed = await self._change(
             "next_attempt_at = $6, is_held = false", which, "q.lease_owner IS NULL", self._clock()
         )
         if changed:
-            self._announcer.announce(QUEUE_CHANNEL)
+            self._announcer.announce(QUEUE_CHANNEL, REOPEN)
         return changed
 
     async def hold(self, which: Selection) -> int:

@@ -30,7 +30,7 @@ from postroad.transport.limits import Backoff
 from postroad.transport.lookups import Lookups
 from postroad.transport.notices import Notices
 from postroad.transport.outcomes import Attempted
-from postroad.transport.plan import QUEUE_CHANNEL, Announce, Plan, PlanWriter
+from postroad.transport.plan import QUEUE_CHANNEL, REOPEN, Announce, Plan, PlanWriter
 from postroad.transport.planning import Planner
 from postroad.transport.presence import Presence
 from postroad.transport.queue import Leased, Queue
@@ -205,5 +205,8 @@ class Transport:
         await self._stack.aclose()
         await self._lookups.close()
 
-    def _hear(self, _payload: str | None) -> None:
-        self.dispatcher.look()
+    def _hear(self, payload: str | None) -> None:
+        if payload == REOPEN:
+            self.dispatcher.reopen()
+        else:
+            self.dispatcher.look()
