@@ -75,6 +75,7 @@ class Sink:
     on_mail: Callable[[SinkMail], None] = lambda mail: None
     mails: list[SinkMail] = field(default_factory=list)
     seen: Counter[str] = field(default_factory=Counter)
+    clients: Counter[str] = field(default_factory=Counter)  # what they called themselves in EHLO
     connections: int = 0
     open_connections: int = 0
     most_open: int = 0
@@ -159,6 +160,7 @@ class _Session:
         sink = self.sink
         if verb == "EHLO" and sink.knows_ehlo:
             self.stage("ehlo")
+            sink.clients[text.partition(" ")[2]] += 1
             offered = list(sink.extensions)
             if (sink.tls is not None or sink.breaks_tls) and not self.is_tls:
                 offered.append("STARTTLS")
