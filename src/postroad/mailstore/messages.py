@@ -270,7 +270,7 @@ def thread_of(thread_root: str | None) -> int:
     return (int.from_bytes(digest, "big") >> 1) or 1
 
 
-def content_row(mail: NewMail) -> tuple[object, ...]:
+def content_row(mail: NewMail | NewContent) -> tuple[object, ...]:
     """The row of `CONTENT_COLUMNS`."""
     return mail.id, mail.prefix, mail.trace_offset, mail.body, mail.blob
 

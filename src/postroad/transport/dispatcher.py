@@ -35,8 +35,9 @@ MAX_PER_ROUTE = 500  # recipients in hand of one route: the others keep three qu
 MAX_RECIPIENTS = 100  # of one transaction; RFC 5321 4.5.3.1.8: every server takes 100
 CLAIM = 500  # recipients at once
 POLL_SECONDS = 5.0
+BUSY_POLL_SECONDS = 0.5  # while there is mail in hand: others may have given some back
 BURY_SECONDS = 10.0
-FULL_SECONDS = 1.0  # how soon a route at its limit is looked at again
+FULL_SECONDS = 2.0  # how soon a route at its limit is looked at again
 MAX_ROUTES_REMEMBERED = 10_000
 
 log = structlog.get_logger("postroad.transport.dispatcher")
@@ -203,8 +204,9 @@ class Dispatcher:
 
     async def _claiming(self) -> None:
         while True:
+            poll = self._limits.poll_seconds
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._limits.poll_seconds):
+                async with asyncio.timeout(min(poll, BUSY_POLL_SECONDS) if self._in_hand else poll):
                     await self._wake.wait()
             self._wake.clear()
             try:
@@ -344,7 +346,7 @@ class Dispatcher:
         now = self._monotonic()
         while (
             len(route.ready) > route.opening
-            and route.sessions < self._limits.connections_per_route
+            and route.sessions < self._presence.share_of(self._limits.connections_per_route)
             and self.open_connections < self._limits.connections
             and route.full_until <= now
             # One knock at a door that was closed, until it has answered.

@@ -30,6 +30,8 @@ SELECT slot FROM generate_series(0, $2::int - 1) AS slot
 WHERE slot <> ALL ($3::int[]) AND pg_try_advisory_lock($1::bigint + slot) LIMIT 1
 """
 
+_COUNT = "SELECT count(*) FROM queue_worker"
+
 # Looks only: the lock is tried in a statement of its own and let go with its transaction.
 _MISSING = """
 UPDATE queue_worker SET missed_at = CASE WHEN owner = ANY($1::int[]) THEN coalesce(missed_at, $2) END
@@ -48,6 +50,7 @@ class Presence:
         self._slots: dict[str, set[int]] = {}
         self._task: asyncio.Task[None] | None = None
         self.owner = secrets.randbelow(2**31 - 1) + 1
+        self.workers = 1  # how many there are, this one included; a few seconds old
 
     async def __aenter__(self) -> Presence:
         with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
@@ -68,6 +71,10 @@ class Presence:
                 )
                 await connection.close(timeout=CONNECT_SECONDS)
             connection.terminate()
+
+    def share_of(self, limit: int) -> int:
+        """This worker's part of something all workers together may have; at least one."""
+        return -(-limit // self.workers)
 
     @property
     def is_held(self) -> bool:
@@ -142,6 +149,7 @@ class Presence:
                 freed = int(status.rpartition(" ")[2])
                 await connection.execute("DELETE FROM queue_worker WHERE owner = ANY($1::int[])", owners)
                 log.warning("worker_died", owners=owners, freed=freed)
+            self.workers = max(1, await connection.fetchval(_COUNT))
         return freed
 
     async def _connect(self) -> None:
@@ -161,6 +169,7 @@ class Presence:
                 self.owner,
                 timeout=CONNECT_SECONDS,
             )
+            self.workers = max(1, await connection.fetchval(_COUNT, timeout=CONNECT_SECONDS))
         except BaseException:
             connection.terminate()
             raise
