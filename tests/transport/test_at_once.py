@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from postroad.db.compound import Clause, compound
-from postroad.db.pool import DatabaseUnavailable
+from postroad.db.pool import Connection, DatabaseUnavailable
 from postroad.message.address import Address
 from postroad.protocols.smtp.envelope import Envelope
 from postroad.protocols.smtp.replies import SmtpReply
+from postroad.transport.commit import AtOnce
+from postroad.transport.plan import Plan
 from tests.transport.conftest import House, mail, recipients
 
 STRANGER = Address.parse("stranger@there.example")
@@ -73,14 +76,18 @@ async def test_a_statement_whose_answer_is_lost_is_looked_up(
     async with house.worker(delivers=False) as worker:
         envelope = Envelope(STRANGER, recipients("anna@here.example"))
         await worker.acceptance.accept(envelope, mail(), house.session())
-        writer = worker.group._at_once
-        assert writer is not None
-        write = writer.write_at_once
+        at_once = worker.group._at_once
 
-        async def write_and_lose(connection: object, items: object) -> object:
-            await write(connection, items)  # type: ignore[arg-type]
-            raise DatabaseUnavailable("the connection was lost")
+        def losing_the_answer(plans: Sequence[Plan]) -> AtOnce | None:
+            known = at_once(plans)
+            assert known is not None
 
-        monkeypatch.setattr(writer, "write_at_once", write_and_lose)
+            async def write_and_lose(connection: Connection) -> Callable[[], None] | None:
+                await known.write(connection)
+                raise DatabaseUnavailable("the connection was lost")
+
+            return AtOnce(write_and_lose, known.resolved)
+
+        monkeypatch.setattr(worker.group, "_at_once", losing_the_answer)
         await worker.acceptance.accept(envelope, mail("Second"), house.session())
     assert len(await house.inbox(anna)) == 2

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import asyncpg
 import pytest
 
 from postroad.db.pool import Connection, Database
-from postroad.transport.commit import CommitFailed, GroupCommit, was_committed
+from postroad.transport.commit import AtOnce, CommitFailed, GroupCommit, was_committed
 
 
 @dataclass(frozen=True)
@@ -143,16 +143,14 @@ async def test_drain_waits_for_what_is_under_way(database: Database) -> None:
     await asyncio.gather(*tasks)
 
 
-def at_once_like(
-    writer: Writer, *, wrote: bool
-) -> Callable[[Sequence[Item]], Callable[[Connection], Awaitable[Callable[[], None] | None]]]:
+def at_once_like(writer: Writer, *, wrote: bool) -> Callable[[Sequence[Item]], AtOnce]:
     """A single statement that writes (`wrote`), or finds that it cannot."""
 
-    def at_once(items: Sequence[Item]) -> Callable[[Connection], Awaitable[Callable[[], None] | None]]:
+    def at_once(items: Sequence[Item]) -> AtOnce:
         async def write(connection: Connection) -> Callable[[], None] | None:
             return await writer.write_in(connection, items) if wrote else None
 
-        return write
+        return AtOnce(write)
 
     return at_once
 
@@ -177,14 +175,14 @@ async def test_a_single_statement_whose_answer_was_lost_is_looked_up(database: D
     """In autocommit the statement is its own COMMIT."""
     writer = Writer()
 
-    def at_once(items: Sequence[Item]) -> Callable[[Connection], Awaitable[Callable[[], None] | None]]:
+    def at_once(items: Sequence[Item]) -> AtOnce:
         async def write(connection: Connection) -> Callable[[], None] | None:
             then = await writer.write_in(connection, items)
             await database.execute("SELECT pg_terminate_backend($1)", connection.get_server_pid())
             await connection.execute("SELECT 1")
             return then
 
-        return write
+        return AtOnce(write)
 
     group = GroupCommit(database, never, at_once=at_once)
     await group.commit(Item(1))

@@ -6,7 +6,7 @@ Order matters: folders' locks are what others wait for, so entries come last (ma
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -21,7 +21,8 @@ from postroad.mailstore.errors import NoSuchFolder
 from postroad.mailstore.filing import expunge_in
 from postroad.mailstore.flags import NO_FLAGS
 from postroad.mailstore.messages import Content, Messages, NewContent, NewMail
-from postroad.transport.queue import Leased, QueuedEnvelope, add_in
+from postroad.transport.commit import AtOnce
+from postroad.transport.queue import Leased, QueuedEnvelope, add_clauses, add_in
 
 QUEUE_CHANNEL = "postroad_queue"  # announced when rows were queued that their worker did not keep for itself
 REOPEN = "reopen"  # its payload when an operator wants routes tried that were found closed
@@ -138,30 +139,31 @@ class PlanWriter:
                 changed.append(FolderChanged(placed.account_id, placed.folder_id, placed.mod_sequence))
         return lambda: self._committed(plans, changed, bool(events))
 
-    def at_once(
-        self, plans: Sequence[Plan]
-    ) -> Callable[[Connection], Awaitable[Callable[[], None] | None]] | None:
+    def at_once(self, plans: Sequence[Plan]) -> AtOnce | None:
         """How to write plans by a single statement, None when that takes more: see `write_in`.
 
-        What is returned answers None when it wrote nothing because a folder was missing.
+        Nothing is written when a folder is missing.
         """
-        if any(plan.contents or plan.envelopes or plan.drafts for plan in plans):
-            return None
         deliveries = [delivery for plan in plans for delivery in plan.deliveries]
-        if not fits_one_statement(deliveries):
+        if any(plan.drafts for plan in plans) or (deliveries and not fits_one_statement(deliveries)):
             return None
         mails = [mail for plan in plans for mail in plan.mails]
         events = [event for plan in plans for event in plan.events]
+        contents = [content for plan in plans for content in plan.contents]
+        envelopes = [envelope for plan in plans for envelope in plan.envelopes]
+        recipients = [row for plan in plans for row in plan.recipients]
 
         async def write(connection: Connection) -> Callable[[], None] | None:
             try:
-                placed = await arrive(connection, mails, deliveries, events)
+                further = add_clauses(envelopes, recipients) if envelopes else ()
+                placed = await arrive(connection, mails, deliveries, events, contents, further)
             except NotPlaced:
                 return None
             changed = [FolderChanged(each.account_id, each.folder_id, each.mod_sequence) for each in placed]
             return lambda: self._committed(plans, changed, bool(events))
 
-        return write
+        # Who watches a folder looks for itself now and then; the queue's rows are ours to deliver.
+        return AtOnce(write, lambda: self._committed(plans, (), bool(events)))
 
     def _committed(self, plans: Iterable[Plan], changed: Sequence[FolderChanged], has_events: bool) -> None:
         if changed:

@@ -14,6 +14,7 @@ from itertools import groupby
 
 from asyncpg import Record
 
+from postroad.db.compound import Clause
 from postroad.db.pool import Connection, Database
 from postroad.message.address import Address
 from postroad.protocols.smtp.envelope import Envelope, EnvelopeRecipient, Notify, OriginalRecipient, Return
@@ -105,6 +106,30 @@ RECIPIENT_COLUMNS = (
 )  # fmt: skip
 
 
+_ADD_ENVELOPES = f"""
+queued AS (
+    INSERT INTO queue_envelope ({", ".join(ENVELOPE_COLUMNS)})
+    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::text[], $6::text[],
+        $7::boolean[], $8::boolean[], $9::bigint[], $10::integer[], $11::bytea[], $12::timestamptz[]))
+"""
+_ADD_RECIPIENTS = f"""
+queued_recipients AS (
+    INSERT INTO queue_recipient ({", ".join(RECIPIENT_COLUMNS)})
+    SELECT * FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[], $5::smallint[], $6::text[],
+        $7::integer[], $8::timestamptz[], $9::integer[], $10::timestamptz[]))
+"""
+
+
+def add_clauses(
+    envelopes: Sequence[QueuedEnvelope], recipients: Sequence[tuple[object, ...]]
+) -> list[Clause]:
+    """What `add_in` writes, as clauses of one statement."""
+    return [
+        Clause(_ADD_ENVELOPES, tuple(zip(*map(_envelope_row, envelopes), strict=True))),
+        Clause(_ADD_RECIPIENTS, tuple(zip(*recipients, strict=True))),
+    ]
+
+
 async def add_in(
     connection: Connection,
     envelopes: Sequence[QueuedEnvelope],
@@ -114,16 +139,26 @@ async def add_in(
     await connection.copy_records_to_table(
         "queue_envelope",
         columns=ENVELOPE_COLUMNS,
-        records=[
-            (
-                each.id, each.message_id, "" if each.sender is None else str(each.sender), each.account_id,
-                each.return_content, each.envelope_id, each.is_smtputf8, each.owns_message,
-                each.size_bytes, each.recipient_count, each.headers, each.queued_at,
-            )
-            for each in envelopes
-        ],
-    )  # fmt: skip
+        records=[_envelope_row(each) for each in envelopes],
+    )
     await connection.copy_records_to_table("queue_recipient", columns=RECIPIENT_COLUMNS, records=recipients)
+
+
+def _envelope_row(envelope: QueuedEnvelope) -> tuple[object, ...]:
+    return (
+        envelope.id,
+        envelope.message_id,
+        "" if envelope.sender is None else str(envelope.sender),
+        envelope.account_id,
+        envelope.return_content,
+        envelope.envelope_id,
+        envelope.is_smtputf8,
+        envelope.owns_message,
+        envelope.size_bytes,
+        envelope.recipient_count,
+        envelope.headers,
+        envelope.queued_at,
+    )
 
 
 def recipient_row(
