@@ -99,7 +99,8 @@ class ErrorPages:
             return PlainTextResponse(detail or say(title), status, headers)
         # Only a page that is tried again keeps its query: a mistyped address may hold a secret.
         query = request.url.query if status == 503 else ""
-        here = request.url.path + (f"?{query}" if query else "")
+        path = request.scope["path"].partition("?")[0]  # a "?" that came encoded may mean to start one
+        here = path + (f"?{query}" if query else "")
         values = {
             "status": status,
             "title": say(title),
