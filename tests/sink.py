@@ -66,6 +66,7 @@ class Sink:
     greeting: str = "220 {hostname} ESMTP"
     disconnects: Counter[str] = field(default_factory=Counter)
     tls: ssl.SSLContext | None = None
+    is_tls_at_once: bool = False
     breaks_tls: bool = False
     knows_ehlo: bool = True
     delay_seconds: float = 0.0
@@ -125,7 +126,7 @@ class _Session:
         self.reader = reader
         self.writer = writer
         self.number = sink.connections
-        self.is_tls = False
+        self.is_tls = sink.is_tls_at_once
         self.is_signed_in = False
         self.mail_line = ""
         self.recipient_lines: list[str] = []
@@ -267,7 +268,8 @@ async def running(sink: Sink) -> AsyncIterator[Sink]:
             with suppress(OSError, ssl.SSLError):
                 writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", sink.port, limit=2**24)
+    at_once = sink.tls if sink.is_tls_at_once else None
+    server = await asyncio.start_server(serve, "127.0.0.1", sink.port, limit=2**24, ssl=at_once)
     sink.port = server.sockets[0].getsockname()[1]
     try:
         yield sink

@@ -14,6 +14,7 @@ import pytest
 from postroad.message.address import Address
 from postroad.protocols.smtp.envelope import Envelope
 from postroad.transport.connections import Timeouts
+from postroad.transport.queue import Queue
 from postroad.transport.retry import Schedule
 from postroad.transport.service import Transport
 from tests.sink import STAGES, Sink
@@ -130,6 +131,63 @@ async def test_stopping_gives_back_what_was_not_begun(house: House, sink: Sink) 
     assert Counter(sink.recipients) == Counter(f"to{number}@there.example" for number in range(20))
 
 
+async def test_stopping_does_not_wait_for_a_host_that_says_nothing(house: House) -> None:
+    await house.domain()
+    silent = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    patient = Timeouts(connect=60, setup=60)
+    async with asyncio.timeout(10):
+        relay = {"relay": f"127.0.0.1:{port}"}
+        async with house.worker(smtp=RELAY, timeouts=patient, delivery=relay) as worker:
+            await send(house, worker, "to@there.example")
+    (left,) = await house.queued()
+    assert (left["lease_owner"], left["attempts"]) == (None, 0)
+    silent.close()
+
+
+async def test_what_waits_follows_the_setting_of_the_smart_host(house: House, sink: Sink) -> None:
+    await house.domain()
+    async with house.worker(smtp=RELAY, delivers=False) as by_mx:
+        await send(house, by_mx, "one@there.example", "two@else.example")
+    old = {"relay": "gone.example:25"}
+    async with house.worker(smtp=RELAY, delivers=False, delivery=old) as by_another:
+        await send(house, by_another, "three@there.example")
+    async with house.worker(sink, smtp=RELAY):
+        await sink.wait_for(3)
+        await house.until_empty()
+    async with house.worker(sink, smtp=RELAY, delivers=False) as by_relay:
+        await send(house, by_relay, "four@there.example")
+    assert await Queue(house.database).reroute() == 1
+    assert [row["route"] for row in await house.queued()] == ["there.example"]
+
+
+async def test_large_mails_are_taken_in_hand_a_few_at_once(
+    house: House, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What does not fit into the memory of one worker stays in the queue for a moment."""
+    monkeypatch.setattr("postroad.transport.leasing.MAX_BYTES_IN_HAND", 250_000)
+    monkeypatch.setattr("postroad.transport.hand.MAX_BYTES_IN_HAND", 250_000)
+    await house.domain()
+    body = mail() + b"0123456789abcde\r\n" * 6000  # 100 KB
+    async with house.worker(sink, smtp=RELAY, delivers=False) as taker:
+        for number in range(10):
+            envelope = Envelope(ANNA, recipients(f"to{number}@there.example"))
+            await taker.acceptance.accept(envelope, body, house.session(client="127.0.0.1"))
+    most = 0
+    async with house.worker(sink, smtp=RELAY) as worker:
+
+        def watch(_mail: object) -> None:
+            nonlocal most
+            most = max(most, worker.dispatcher._hand.size_bytes)
+
+        sink.on_mail = watch
+        await sink.wait_for(10)
+        await house.until_empty()
+    assert 0 < most <= 250_000
+    assert await house.events("delivery.deferred") == []
+    assert all(each.content.endswith(body) for each in sink.mails)
+
+
 async def test_an_unreachable_host_is_knocked_at_once_for_all(house: House, sink: Sink) -> None:
     """A thousand mails for a dead host cost a few connections, and are all put off."""
     await house.domain()
@@ -180,7 +238,7 @@ def is_given_back(house: House) -> Callable[[], Awaitable[bool]]:
 async def kill(worker: Transport) -> None:
     """End a worker as SIGKILL would: every task of it, and its connection to the database."""
     doomed = [
-        *worker.dispatcher._tasks,
+        *worker.dispatcher._leasing._tasks,
         *worker.dispatcher._opens,
         worker.settlement._task,
         worker.presence._task,

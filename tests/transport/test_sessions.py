@@ -16,7 +16,7 @@ from postroad.protocols.smtp.envelope import (
     OriginalRecipient,
     Return,
 )
-from tests.sink import Sink, self_signed
+from tests.sink import Sink, running, self_signed
 from tests.transport.conftest import House, mail, recipients
 
 ANNA = Address.parse("anna@here.example")
@@ -53,6 +53,15 @@ async def test_tls_can_be_switched_off(house: House, sink: Sink, tmp_path: Path)
     sink.tls = self_signed(tmp_path)
     await send(house, sink, 1, delivery={"tls": "off"})
     assert not sink.mails[0].is_tls
+
+
+async def test_a_smart_host_with_tls_from_the_first_byte(
+    house: House, sink: Sink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(Sink(tls=self_signed(tmp_path), is_tls_at_once=True)) as wrapped:
+        monkeypatch.setattr("postroad.transport.connector.SUBMISSIONS_PORT", wrapped.port)
+        await send(house, wrapped, 2)
+        assert all(each.is_tls for each in wrapped.mails)
 
 
 async def test_signing_in_at_the_smart_host(house: House, sink: Sink) -> None:

@@ -76,13 +76,17 @@ class Session(asyncio.Protocol):
     when that was not our wish.
     """
 
-    def __init__(self, host: Host, address: str, config: ClientConfig, timeouts: Timeouts) -> None:
+    def __init__(
+        self, host: Host, address: str, config: ClientConfig, timeouts: Timeouts, *, is_tls: bool = False
+    ) -> None:
+        """`is_tls`: TLS from the first byte (RFC 8314 3.3)."""
         self.host = host
         self.address = address
         self.submitted = 0
         self.answered = 0  # mails whose outcome was heard here; counted by who listens
         self.is_ready = False
-        self._engine = SmtpClient(config)
+        self._engine = SmtpClient(config, is_tls)
+        self._is_tls_at_once = is_tls
         self._timeouts = timeouts
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
@@ -132,7 +136,13 @@ class Session(asyncio.Protocol):
         loop = self._loop
         try:
             async with asyncio.timeout(self._timeouts.connect):
-                await loop.create_connection(lambda: self, self.address, self.host.port)
+                if self._is_tls_at_once:
+                    name = self.host.name.strip("[]")
+                    await loop.create_connection(
+                        lambda: self, self.address, self.host.port, ssl=tls, server_hostname=name
+                    )
+                else:
+                    await loop.create_connection(lambda: self, self.address, self.host.port)
         except TimeoutError:
             raise CannotConnect(self._failure(0, "4.4.1", "the connection timed out")) from None
         except OSError as error:

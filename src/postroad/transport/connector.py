@@ -16,8 +16,10 @@ import structlog
 from postroad.protocols.smtp.auth import Credentials
 from postroad.protocols.smtp.client import ClientConfig, TlsUse
 from postroad.transport.connections import CannotConnect, Session, Timeouts, TlsBroken, make_tls_context
-from postroad.transport.destinations import RELAY, Destinations, Host
+from postroad.transport.destinations import Destinations, Host
+from postroad.transport.queue import RELAY
 
+SUBMISSIONS_PORT = 465  # RFC 8314 7.3
 MAX_TRIES = 10  # addresses of one attempt; Postfix smtp_mx_address_limit is 5, smtp_mx_session_limit 2
 BROKEN_TLS_SECONDS = 3600.0  # how long a host whose handshake failed is met without TLS
 MAX_BROKEN_TLS = 10_000
@@ -68,7 +70,8 @@ class Connector:
 
     async def _try(self, host: Host, address: str, route: str) -> Session:
         config = self._config(host, address, route)
-        session = Session(host, address, config, self._timeouts)
+        is_tls = host.port == SUBMISSIONS_PORT and route.startswith(RELAY)
+        session = Session(host, address, config, self._timeouts, is_tls=is_tls)
         try:
             await session.open(self._context)
         except TlsBroken as error:

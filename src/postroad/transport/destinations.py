@@ -13,10 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from postroad.transport.lookups import LookupFailed, Lookups, Mx, NameNotFound
+from postroad.transport.queue import RELAY
 
 MAX_HOSTS = 10  # RFC 5321 5.1: at least two addresses are tried
 MAX_ADDRESSES = 8  # of one host
-RELAY = "relay:"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,14 @@
-"""The worker's delivery loop: leases mail, brings it to connections, hands outcomes to the books.
+"""Delivery: brings what is in hand to connections, and their outcomes to the books.
 
-Decides when to open and close connections and how much is in hand; holds no SQL and speaks no SMTP.
-Everything in hand is bounded in number and bytes, and leased in the database: whatever happens to this
-worker, others go on.
+Decides when to open and close connections; holds no SQL and speaks no SMTP. Everything in hand is bounded
+(`hand.py`) and leased in the database (`leasing.py`): whatever happens to this worker, others go on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,28 +16,22 @@ from typing import Protocol
 
 import structlog
 
-from postroad.db.pool import DatabaseUnavailable
-from postroad.mailstore.errors import MailStoreError
 from postroad.mailstore.messages import Content, Messages
 from postroad.protocols.smtp.outcomes import Outcome, Verdict
 from postroad.transport.connections import CannotConnect, Session
 from postroad.transport.connector import Connector
 from postroad.transport.destinations import Unreachable
+from postroad.transport.hand import Hand
+from postroad.transport.leasing import Leasing
 from postroad.transport.limits import Backoff, Failure, Job, Route
 from postroad.transport.outcomes import Attempted, Delivered, Result
 from postroad.transport.presence import Presence
 from postroad.transport.queue import Leased, Queue, QueuedRecipient
 
-MAX_IN_HAND = 2000  # recipients
-MAX_BYTES_IN_HAND = 32 * 1024 * 1024
-MAX_PER_ROUTE = 500  # recipients in hand of one route: the others keep three quarters of the room
 MAX_RECIPIENTS = 100  # of one transaction; RFC 5321 4.5.3.1.8: every server takes 100
-CLAIM = 500  # recipients at once
 POLL_SECONDS = 5.0
-BUSY_POLL_SECONDS = 0.5  # while there is mail in hand: others may have given some back
 BURY_SECONDS = 10.0
 FULL_SECONDS = 2.0  # how soon a route at its limit is looked at again
-MAX_ROUTES_REMEMBERED = 10_000
 
 log = structlog.get_logger("postroad.transport.dispatcher")
 
@@ -84,8 +77,6 @@ class Dispatcher:
         tell_others: Callable[[], None] = lambda: None,
     ) -> None:
         """`tell_others` makes the other workers look into the queue: there is work this one had to leave."""
-        self._queue = queue
-        self._messages = messages
         self._connector = connector
         self._books = books
         self._presence = presence
@@ -94,17 +85,23 @@ class Dispatcher:
         self._monotonic = monotonic
         self._tell_others = tell_others
         self._backoff = backoff or Backoff(monotonic)
-        self._routes: dict[str, Route] = {}
+        self._hand = Hand(monotonic, self.look)
+        self._leasing = Leasing(
+            queue,
+            messages,
+            presence,
+            self._hand,
+            clock,
+            monotonic,
+            lease=limits.lease,
+            poll_seconds=limits.poll_seconds,
+            bury_seconds=limits.bury_seconds,
+        )
         self._idle: dict[str, list[Session]] = {}
         self._sessions: dict[Session, Route] = {}
         self._opening = 0
-        self._jobs: set[Job] = set()
-        self._in_hand = 0
-        self._bytes = 0
-        self._wake = asyncio.Event()
-        self._wake.set()
-        self._tasks: list[asyncio.Task[None]] = []
         self._opens: set[asyncio.Task[None]] = set()
+        self._chores: set[asyncio.Task[None]] = set()
         self._is_stopping = False
         self._is_running = False
         self._is_quiet = asyncio.Event()  # no connection is left, while stopping
@@ -113,11 +110,7 @@ class Dispatcher:
 
     async def __aenter__(self) -> Dispatcher:
         self._is_running = True
-        self._tasks = [
-            asyncio.create_task(self._claiming(), name="queue claims"),
-            asyncio.create_task(self._renewing(), name="queue leases"),
-            asyncio.create_task(self._burying(), name="queue burials"),
-        ]
+        self._leasing.start(self)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -131,36 +124,35 @@ class Dispatcher:
         """
         if self._is_stopping or not self._is_running or not self._presence.is_held:
             return None
-        if self._in_hand + recipients > MAX_IN_HAND or self._bytes + size_bytes > MAX_BYTES_IN_HAND:
+        known = self._hand.route(route)
+        if known.closed_by(self._monotonic()) or not self._hand.takes(known, recipients, size_bytes):
             return None
-        known = self._route(route)
-        if known.in_hand + recipients > MAX_PER_ROUTE or known.closed_by(self._monotonic()):
-            return None
-        self._hold(known, recipients, size_bytes)
-        return self._presence.owner, self._clock() + self._limits.lease
+        self._hand.hold(known, recipients, size_bytes)
+        return self._leasing.new_lease()
 
     def take(self, leased: Leased, content: Content) -> None:
         """Deliver what was reserved; it is committed now."""
-        self._ready(Job(leased, self._clock() + self._limits.lease, content))
+        self.ready(Job(leased, self._leasing.born(leased), content))
 
     def forget(self, leased: Leased) -> None:
         """What was reserved was not committed."""
-        self._let_go(self._route(leased.route), len(leased.recipients), leased.envelope.size_bytes)
+        route = self._hand.route(leased.route)
+        self._hand.let_go(route, len(leased.recipients), leased.envelope.size_bytes)
 
     def look(self) -> None:
         """Look into the queue now: something may be due."""
-        self._wake.set()
+        self._leasing.look()
 
     def reopen(self) -> None:
         """Somebody asks for a new attempt: knock again at doors that were found closed, and look."""
-        for route in self._routes.values():
+        for route in self._hand.routes:
             route.closed_until = 0.0
         self.look()
 
     @property
     def in_hand(self) -> int:
         """How many recipients this worker has leased at the moment."""
-        return self._in_hand
+        return self._hand.recipients
 
     @property
     def open_connections(self) -> int:
@@ -172,10 +164,14 @@ class Dispatcher:
     async def stop(self, seconds: float = 20.0) -> None:
         """Begin nothing new, give back what was not begun, finish what is on its way for up to `seconds`."""
         self._is_stopping = True
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, *self._opens, return_exceptions=True)
-        await self._give_back()
+        await self._leasing.stop()
+        for task in tuple(self._opens):
+            task.cancel()  # nothing was sent there yet
+        await asyncio.gather(*self._opens, *self._chores, return_exceptions=True)
+        waiting = [job for route in self._hand.routes for job in route.ready]
+        for route in self._hand.routes:
+            route.ready.clear()
+        await self._leasing.give_back(waiting)
         for session in tuple(self._sessions):
             session.quit()
         self._is_quiet.clear()
@@ -186,154 +182,21 @@ class Dispatcher:
             session.abort("this server is going down")
         with suppress(TimeoutError):
             await asyncio.wait_for(self._books.drain(), seconds)
+        await asyncio.gather(*self._chores, return_exceptions=True)
         self._is_running = False
-
-    async def _give_back(self) -> None:
-        waiting = [job for route in self._routes.values() for job in route.ready]
-        for route in self._routes.values():
-            route.ready.clear()
-        if waiting:
-            with suppress(DatabaseUnavailable):
-                await self._queue.give_back(
-                    self._presence.owner, [key for job in waiting for key in _keys(job.leased)], self._clock()
-                )
-        for job in waiting:
-            self._done(job)
-
-    # Claiming
-
-    async def _claiming(self) -> None:
-        while True:
-            poll = self._limits.poll_seconds
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(poll, BUSY_POLL_SECONDS) if self._in_hand else poll):
-                    await self._wake.wait()
-            self._wake.clear()
-            try:
-                while await self._claim():
-                    pass
-            except DatabaseUnavailable as error:
-                log.debug("claim_failed", error=str(error))
-                await asyncio.sleep(1.0)
-            except Exception:
-                log.exception("claim_failed")
-                await asyncio.sleep(5.0)
-
-    async def _claim(self) -> bool:
-        """Lease what is due and there is room for; True when there may be more of both."""
-        room = min(CLAIM, MAX_IN_HAND - self._in_hand)
-        if room < 1 or self._bytes >= MAX_BYTES_IN_HAND or not self._presence.is_held:
-            return False
-        now = self._monotonic()
-        without = [
-            route.name
-            for route in self._routes.values()
-            if route.full_until > now or route.in_hand >= MAX_PER_ROUTE // 2
-        ]
-        at = self._clock()
-        lease_until = at + self._limits.lease
-        claimed = await self._queue.claim(
-            self._presence.owner, at, self._limits.lease, room, MAX_PER_ROUTE // 2, without
-        )
-        jobs = [Job(leased, lease_until) for leased in claimed]
-        for job in jobs:
-            self._hold(self._route(job.leased.route), len(job.leased.recipients), job.size_bytes)
-        await self._load(jobs)
-        return sum(len(leased.recipients) for leased in claimed) >= room
-
-    async def _load(self, jobs: list[Job]) -> None:
-        """Read the contents of claimed mails, a few megabytes at once, and set them going."""
-        now = self._monotonic()
-        wanted: list[Job] = []
-        for job in jobs:
-            if self._route(job.leased.route).closed_by(now) is not None:
-                self._ready(job)  # it will be put off without a look at it
-            else:
-                wanted.append(job)
-        while wanted:
-            batch: list[Job] = []
-            size = 0
-            while wanted and (not batch or size + wanted[0].size_bytes <= MAX_BYTES_IN_HAND // 4):
-                batch.append(wanted.pop(0))
-                size += batch[-1].size_bytes
-            try:
-                contents = await self._messages.contents([job.leased.envelope.message_id for job in batch])
-            except (DatabaseUnavailable, MailStoreError) as error:
-                self._settle_all(batch, Failure(451, "4.3.0", f"the mail could not be read: {error}"))
-                continue
-            for job in batch:
-                job.content = contents.get(job.leased.envelope.message_id)
-                if job.content is None:
-                    log.error("queued_mail_without_content", id=job.leased.envelope.id)
-                    self._settle_all([job], Failure(554, "5.3.0", "the mail is damaged"))
-                else:
-                    self._ready(job)
-
-    async def _renewing(self) -> None:
-        pause = self._limits.lease.total_seconds() / 4
-        while True:
-            await asyncio.sleep(pause)
-            now = self._clock()
-            old = [job for job in self._jobs if job.lease_until < now + self._limits.lease / 2]
-            if not old:
-                continue
-            until = now + self._limits.lease
-            try:
-                await self._queue.renew(
-                    self._presence.owner, [key for job in old for key in _keys(job.leased)], until
-                )
-            except DatabaseUnavailable:
-                continue
-            for job in old:
-                job.lease_until = until
-
-    async def _burying(self) -> None:
-        while True:
-            await asyncio.sleep(self._limits.bury_seconds)
-            try:
-                if await self._presence.bury():
-                    self._wake.set()
-            except DatabaseUnavailable:
-                continue
-            except Exception:
-                log.exception("burial_failed")
 
     # Routes and connections
 
-    def _route(self, name: str) -> Route:
-        route = self._routes.get(name)
-        if route is None:
-            if len(self._routes) >= MAX_ROUTES_REMEMBERED:
-                now = self._monotonic()
-                for known in [
-                    each for each in self._routes.values() if each.is_idle and each.closed_until < now
-                ]:
-                    del self._routes[known.name]
-            route = self._routes[name] = Route(name)
-        return route
-
-    def _hold(self, route: Route, recipients: int, size_bytes: int) -> None:
-        route.in_hand += recipients
-        self._in_hand += recipients
-        self._bytes += size_bytes
-
-    def _let_go(self, route: Route, recipients: int, size_bytes: int) -> None:
-        was_full = self._in_hand >= MAX_IN_HAND // 2 or route.in_hand >= MAX_PER_ROUTE // 2
-        route.in_hand -= recipients
-        self._in_hand -= recipients
-        self._bytes -= size_bytes
-        if was_full and (route.in_hand < MAX_PER_ROUTE // 2):
-            self._wake.set()
-
-    def _ready(self, job: Job) -> None:
-        route = self._route(job.leased.route)
-        self._jobs.add(job)
+    def ready(self, job: Job) -> None:
+        """Deliver this (`leasing.Takes`)."""
+        route = self._hand.route(job.leased.route)
+        self._hand.jobs.add(job)
         if self._is_stopping and not self._sessions:
-            self._done(job)
+            self._hand.done(job)
             return
         failure = route.closed_by(self._monotonic())
         if failure is not None:
-            self._settle_all([job], failure)
+            self.fail([job], failure)
             return
         route.ready.append(job)
         self._pump(route)
@@ -402,24 +265,16 @@ class Dispatcher:
             # Nothing here will come to it soon; whoever has the connections can take it.
             waiting = list(route.ready)
             route.ready.clear()
-            task = asyncio.create_task(self._return(waiting))
-            self._opens.add(task)
-            task.add_done_callback(self._opens.discard)
+            self._chore(self._return(waiting))
 
-    async def _return(self, jobs: list[Job]) -> None:
-        try:
-            await self._queue.give_back(
-                self._presence.owner,
-                [key for job in jobs for key in _keys(job.leased)],
-                self._clock(),
-            )
-            # Due at once, and said so: this worker passes the route by for a moment, the one with the
-            # connections would find the mail only at its next look (measured: 160 mails lay for 15 s).
-            self._tell_others()
-        except DatabaseUnavailable:
-            log.debug("leases_left_to_run_out")
-        for job in jobs:
-            self._done(job)
+    async def _return(self, jobs: Sequence[Job]) -> None:
+        await self._leasing.give_back(jobs)
+        self._tell_others()
+
+    def _chore(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
 
     def _unreachable(self, route: Route, failure: Failure) -> None:
         """Nothing of this route can be delivered now: put all of it off, without knocking for each."""
@@ -428,7 +283,7 @@ class Dispatcher:
             self._backoff.failed(route, failure)
         waiting = list(route.ready)
         route.ready.clear()
-        self._settle_all(waiting, failure)
+        self.fail(waiting, failure)
 
     def _feed(self, session: Session, route: Route) -> None:
         """Give a connection mail for as long as it takes more."""
@@ -452,7 +307,7 @@ class Dispatcher:
             if job.lease_until > now:
                 return job
             log.warning("lease_ran_out", id=job.leased.envelope.id)  # somebody else has it by now
-            self._done(job)
+            self._hand.done(job)
         return None
 
     def _submit(self, session: Session, route: Route, job: Job) -> None:
@@ -462,10 +317,10 @@ class Dispatcher:
         if len(leased.recipients) > most:
             rest = Job(Leased(leased.envelope, leased.recipients[most:]), job.lease_until, content)
             leased = Leased(leased.envelope, leased.recipients[:most])
-            self._jobs.discard(job)
+            self._hand.jobs.discard(job)
             job = Job(leased, job.lease_until, content)
-            self._jobs.add(job)
-            self._jobs.add(rest)
+            self._hand.jobs.add(job)
+            self._hand.jobs.add(rest)
             # The bytes stay counted with the first of them.
             rest.is_counted = False
             route.ready.appendleft(rest)
@@ -479,7 +334,7 @@ class Dispatcher:
 
     def _answered(self, key: int, outcomes: tuple[Outcome, ...]) -> None:
         session, job, leased = self._sent.pop(key)
-        route = self._route(leased.route)
+        route = self._hand.route(leased.route)
         if all(each.verdict is Verdict.DEFERRED and each.code == 0 for each in outcomes) and (
             session.answered and not self._is_stopping
         ):
@@ -509,33 +364,21 @@ class Dispatcher:
             if not idle:
                 del self._idle[route.name]
         if slot is not None:
-            task = asyncio.create_task(self._presence.give_slot(route.name, slot))
-            self._opens.add(task)
-            task.add_done_callback(self._opens.discard)
+            self._chore(self._presence.give_slot(route.name, slot))
         if failure is not None and not session.answered and not self._is_stopping:
             self._unreachable(route, failure)
         self._pump(route)
         if self.open_connections >= self._limits.connections - 1:
-            for other in [each for each in self._routes.values() if each.ready]:
+            for other in [each for each in self._hand.routes if each.ready]:
                 self._pump(other)
 
-    def _settle_all(self, jobs: Iterable[Job], failure: Failure) -> None:
+    def fail(self, jobs: Sequence[Job], failure: Failure) -> None:
+        """Put these off, or give them up (`leasing.Takes`)."""
         for job in jobs:
             self._settle(job, tuple((recipient, failure) for recipient in job.leased.recipients))
 
     def _settle(self, job: Job, results: tuple[tuple[QueuedRecipient, Result], ...]) -> None:
-        self._books.put(Attempted(job.leased.envelope, results, job.content), lambda: self._done(job))
-
-    def _done(self, job: Job) -> None:
-        self._jobs.discard(job)
-        leased = job.leased
-        self._let_go(
-            self._route(leased.route), len(leased.recipients), job.size_bytes if job.is_counted else 0
-        )
-
-
-def _keys(leased: Leased) -> list[tuple[int, int]]:
-    return [(leased.envelope.id, recipient.number) for recipient in leased.recipients]
+        self._books.put(Attempted(job.leased.envelope, results, job.content), lambda: self._hand.done(job))
 
 
 def _result(outcome: Outcome, session: Session) -> Result:

@@ -19,6 +19,7 @@ from postroad.db.pool import Connection, Database
 from postroad.message.address import Address
 from postroad.protocols.smtp.envelope import Envelope, EnvelopeRecipient, Notify, OriginalRecipient, Return
 
+RELAY = "relay:"  # how the route of a smart host begins; no domain has a colon
 # Below this many due rows the routes are read off them; above, a million rows of one route could hide the
 # others, so the routes are found by jumping along the index instead.
 FEW_DUE = 500
@@ -186,8 +187,11 @@ def recipient_row(
 class Queue:
     """Claims and settles for one worker. `owner` is who it is (`leases.py`)."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, relay: str = "") -> None:
+        """`relay` is today's smart host `host:port`, empty for delivery by MX."""
         self._database = database
+        self._relay = relay
+        self._has_rerouted = False
         self._visited_up_to = ""
 
     async def claim(
@@ -204,6 +208,8 @@ class Queue:
         Fair: every due route gets its share of `rows` before any gets more. Returns them grouped by envelope.
         Raises `DatabaseUnavailable`.
         """
+        if not self._has_rerouted:
+            await self.reroute()
         async with self._database.transaction() as connection:
             await plan_anew_in(connection)
             routes = await self._due_routes_in(connection, now, without)
@@ -212,6 +218,25 @@ class Queue:
             share = max(1, min(per_route, -(-rows // len(routes))))
             claimed = await connection.fetch(_CLAIM, routes, share, now, now + lease, owner, rows)
         return _group(claimed)
+
+    async def reroute(self) -> int:
+        """Send what was queued under another smart host, or none, today's way; returns how many recipients.
+
+        Reads the whole queue, once before a worker's first claim. What is leased stays with its worker.
+        """
+        if self._relay:
+            status = await self._database.execute(
+                "UPDATE queue_recipient SET route = $1 WHERE route <> $1 AND lease_owner IS NULL",
+                f"{RELAY}{self._relay}",
+            )
+        else:
+            status = await self._database.execute(
+                "UPDATE queue_recipient SET route = substring(recipient FROM '[^@]*$') "
+                "WHERE starts_with(route, $1) AND lease_owner IS NULL",
+                RELAY,
+            )
+        self._has_rerouted = True
+        return int(status.rpartition(" ")[2])
 
     async def _due_routes_in(
         self, connection: Connection, now: datetime, without: Sequence[str]

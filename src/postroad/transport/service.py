@@ -150,7 +150,7 @@ class Transport:
         self.settlement = Settlement(
             near.database, writer, near.outbox, notices, near.announcer, self.presence, clock, schedule
         )
-        self.queue = Queue(near.database)
+        self.queue = Queue(near.database, delivery.relay)
         self.dispatcher = Dispatcher(
             self.queue,
             near.messages,
