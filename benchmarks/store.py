@@ -69,6 +69,17 @@ class Store:
             list(addresses),
         )
 
+    def newest(self, address: str) -> bytes:
+        """The bytes, as its sender wrote them, of the mail that came last to an account."""
+        content: bytes = self._run(
+            self._connection.fetchval(
+                "SELECT c.body FROM content c JOIN entry e ON e.message_id = c.message_id"
+                " JOIN account a ON a.id = e.account_id WHERE a.address = $1 ORDER BY e.uid DESC LIMIT 1",
+                address,
+            )
+        )
+        return content
+
     def verify(self, addresses: Iterable[str], before: int, acknowledged: int) -> None:
         """Hold the store to its word. Raises `MailLost`."""
         found = self.count(addresses) - before

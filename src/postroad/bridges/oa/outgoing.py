@@ -34,9 +34,11 @@ from postroad.transport.joining import Joining
 from postroad.transport.plan import Plan
 from postroad.transport.sending import NotSent
 
-BATCH = 100  # rows a transaction: a flush costs the same for one as for all
+BATCH = (
+    50  # rows a transaction: a flush costs the same for one as for all; more only makes the last ones late
+)
 BATCH_BYTES = 8 * 1024 * 1024  # as transport's group commit
-AT_ONCE = 2  # rounds of a worker: one writes while the other flushes
+AT_ONCE = 3  # rounds of a worker: while one writes and one flushes, the next is made
 MAX_ATTACHMENTS = 200
 POLL_SECONDS = 5.0  # should an announcement be lost
 RETRY_SECONDS = 1.0
