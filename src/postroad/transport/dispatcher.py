@@ -260,12 +260,16 @@ class Dispatcher:
     def _full(self, route: Route) -> None:
         """Other workers have all the connections this route may see: leave it to them for a moment."""
         route.full_until = self._monotonic() + FULL_SECONDS
-        asyncio.get_running_loop().call_later(FULL_SECONDS + 0.01, self._pump, route)
+        asyncio.get_running_loop().call_later(FULL_SECONDS + 0.01, self._try_again, route)
         if not route.sessions > route.opening:
             # Nothing here will come to it soon; whoever has the connections can take it.
             waiting = list(route.ready)
             route.ready.clear()
             self._chore(self._return(waiting))
+
+    def _try_again(self, route: Route) -> None:
+        self._pump(route)
+        self.look()  # leasing passed the route by meanwhile
 
     async def _return(self, jobs: Sequence[Job]) -> None:
         await self._leasing.give_back(jobs)
@@ -365,7 +369,8 @@ class Dispatcher:
                 del self._idle[route.name]
         if slot is not None:
             self._chore(self._presence.give_slot(route.name, slot))
-        if failure is not None and not session.answered and not self._is_stopping:
+        # One that had nothing to send yet says nothing about the host: servers end idle connections.
+        if failure is not None and session.submitted and not session.answered and not self._is_stopping:
             self._unreachable(route, failure)
         self._pump(route)
         if self.open_connections >= self._limits.connections - 1:

@@ -62,7 +62,9 @@ class Hand:
         return [
             route.name
             for route in self._routes.values()
-            if route.full_until > now or route.in_hand >= MAX_PER_ROUTE // 2
+            # A worker that has connections there goes on: more of them is all that it may not open.
+            if (route.full_until > now and route.sessions <= route.opening)
+            or route.in_hand >= MAX_PER_ROUTE // 2
         ]
 
     def hold(self, route: Route, recipients: int, size_bytes: int) -> None:
