@@ -41,7 +41,7 @@ class Plan:
 
 
 FULL_PLAN = Plan(rounds=5, messages=6000, messages_of_one=2000, held=100_000)
-QUICK_PLAN = Plan(rounds=3, messages=1200, messages_of_one=400, held=100_000)
+QUICK_PLAN = Plan(rounds=2, messages=1200, messages_of_one=400, held=50_000)
 
 
 def main() -> int:

@@ -44,7 +44,7 @@ class Plan:
 
 
 FULL_PLAN = Plan(rounds=5, messages=6000)
-QUICK_PLAN = Plan(rounds=3, messages=1500)
+QUICK_PLAN = Plan(rounds=2, messages=1500)
 
 
 @dataclass(frozen=True, slots=True)
