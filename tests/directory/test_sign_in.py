@@ -320,3 +320,21 @@ async def test_failures_counted_at_once_are_all_counted(house: House) -> None:
 )
 def test_clients_are_counted_by_what_one_customer_gets(client: str, subject: str | None) -> None:
     assert client_subject(client) == subject
+
+
+async def test_a_right_password_from_memory_begins_the_count_anew_but_lifts_no_block(
+    house: House, wang: Account
+) -> None:
+    assert await guess(house.sign_in, PASSWORD) == "in"
+    for turn in range(3):
+        for number in range(LIMITS.account_failures - 1):
+            assert (
+                await guess(house.sign_in, f"{turn} {number}", f"10.1.{turn}.{number}") == "wrong-credentials"
+            )
+        assert await guess(house.sign_in, PASSWORD) == "in"
+        house.clock.move(LIMITS.window_seconds // 4)
+    house.clock.move(LIMITS.block_seconds + LIMITS.window_seconds)
+    for number in range(LIMITS.account_failures):
+        await guess(house.sign_in, f"last {number}", ELSEWHERE)
+    assert await guess(house.sign_in, PASSWORD) == "in", "known from here"
+    assert await guess(house.sign_in, PASSWORD, ELSEWHERE) == "too-many-failures"

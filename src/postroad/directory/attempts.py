@@ -120,9 +120,16 @@ class Attempts:
             await self.sweep()
 
     async def reset(self, attempt: Attempt) -> None:
-        """Forget the account's failures after a right password. The client's stay: it may guess at others."""
-        await self._database.execute("DELETE FROM sign_in_failure WHERE subject = $1", attempt.account)
-        self._blocks.pop(attempt.account, None)
+        """Forget the account's failures after a right password. The client's stay: it may guess at others.
+
+        A block stays too: who is let in from memory while strangers guess must not let them go on.
+        """
+        await self._database.execute(
+            "DELETE FROM sign_in_failure "
+            "WHERE subject = $1 AND (blocked_until IS NULL OR blocked_until <= $2::timestamptz)",
+            attempt.account,
+            self._clock(),
+        )
 
     async def sweep(self, most_rows: int = MAX_ROWS) -> int:
         """Remove what no longer counts, and above `most_rows` the smallest counts. Returns how many went."""

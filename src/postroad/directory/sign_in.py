@@ -37,6 +37,8 @@ from postroad.message.address import Address, BadAddress
 Door = Literal["smtp", "imap", "pop3", "web", "api"]
 Via = Literal["password", "application-password", "ticket"]
 
+# The password comes with every call here: beginning the count anew each time would cost a write a call.
+STATELESS_DOORS: frozenset[Door] = frozenset({"api"})
 MAIL_DOORS: frozenset[Door] = frozenset({"smtp", "imap", "pop3"})  # where application passwords are good
 REMEMBERED_SECONDS = 300.0
 MAX_REMEMBERED = 20_000
@@ -147,7 +149,7 @@ class SignIn:
             credential = await self._read(key) if key and password else None
         attempt = self._attempts.attempt(credential.address.key if credential else key, client)
         if credential is None:
-            await self._check_password(None, key, password, attempt, takes_md5)
+            await self._check_password(None, key, password, attempt, door, takes_md5)
             raise WrongCredentials
         principal = Principal(credential.account_id, credential.address, credential.version, "password")
         if door in MAIL_DOORS and (token := self._token(credential, password)) is not None:
@@ -157,7 +159,7 @@ class SignIn:
                 credential.account_id, credential.address, credential.version, "application-password"
             )
         else:
-            await self._check_password(credential, key, password, attempt, takes_md5)
+            await self._check_password(credential, key, password, attempt, door, takes_md5)
         if credential.is_disabled:
             raise AccountDisabled
         return principal
@@ -215,7 +217,13 @@ class SignIn:
         return credential
 
     async def _check_password(
-        self, credential: _Credential | None, key: str, password: str, attempt: Attempt, takes_md5: bool
+        self,
+        credential: _Credential | None,
+        key: str,
+        password: str,
+        attempt: Attempt,
+        door: Door,
+        takes_md5: bool,
     ) -> None:
         """Return when the password is right; None and a wrong one raise `WrongCredentials`, equally late."""
         takes_md5 = takes_md5 and is_md5(password)
@@ -224,6 +232,8 @@ class SignIn:
             known = self._remembered.get(fingerprint)
             if known is not None and known.expires_at > self._monotonic():
                 self._answer_again(known, attempt)
+                if door not in STATELESS_DOORS:
+                    await self._attempts.reset(attempt)
                 return
             under_way = self._under_way.get(fingerprint)
             if under_way is None:
