@@ -11,7 +11,7 @@ import re
 import smtplib
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -76,6 +76,14 @@ def form(account: str, password: str, **more: str) -> list[str]:
     return [part for name, value in fields.items() for part in ("--data-urlencode", f"{name}={value}")]
 
 
+def by_smtp(server: RunningServer, account: str, password: str) -> int:
+    """The answer to AUTH."""
+    plain = base64.b64encode(f"\0{account}\0{password}".encode()).decode()
+    with smtplib.SMTP("127.0.0.1", server.ports["submission"]) as client:
+        client.ehlo()
+        return client.docmd("AUTH", f"PLAIN {plain}")[0]
+
+
 def test_get_and_post_as_the_documents_print_them(server: RunningServer) -> None:
     base, account = server.web, "lin@oa.test"
     md5 = hashlib.md5(PASSWORD.encode()).hexdigest()
@@ -99,6 +107,9 @@ def test_get_and_post_as_the_documents_print_them(server: RunningServer) -> None
     get = f"{base}/mail/password.asp?acc={account}&pwd=another-one-1&old={PASSWORD}&jump=1&url=login.asp"
     answer = curl(get)
     assert (answer.status, answer.header("location")) == (303, "/mail/login.asp")
+    for _ in range(6):  # on whichever worker
+        assert by_smtp(server, account, "another-one-1") == 235
+    assert by_smtp(server, account, PASSWORD) == 535
     fields = form(account, PASSWORD, fm_strOldPassword="another-one-1", fm_strGoBack="http://oa.example.com/")
     answer = curl(*fields, f"{base}/mail/password.asp?jump=1")
     assert (answer.status, answer.header("location")) == (303, "http://oa.example.com/")
@@ -153,13 +164,7 @@ def test_no_secret_is_in_a_log_line_a_header_or_a_page(server: RunningServer) ->
 def test_guesses_are_counted_over_all_doors_together(server: RunningServer) -> None:
     base, account = server.web, "many@oa.test"
 
-    def by_smtp(password: str) -> int:
-        plain = base64.b64encode(f"\0{account}\0{password}".encode()).decode()
-        with smtplib.SMTP("127.0.0.1", server.ports["submission"]) as client:
-            client.ehlo()
-            return client.docmd("AUTH", f"PLAIN {plain}")[0]
-
-    doors = {
+    doors: dict[str, Callable[[str], int]] = {
         "login box": lambda word: curl(*form(account, word), f"{base}/mail").status,
         "login.asp": lambda word: curl(f"{base}/login.asp?acc={account}&pwd={word}").status,
         "login.cgi": lambda word: curl(f"{base}/jdwm/cgi/login.cgi?login+{account}+{word}+0").status,
@@ -169,7 +174,7 @@ def test_guesses_are_counted_over_all_doors_together(server: RunningServer) -> N
         "webmail": lambda word: (
             curl("--data", f"username={account}&password={word}", f"{base}/mail/login").status
         ),
-        "SMTP": by_smtp,
+        "SMTP": lambda word: by_smtp(server, account, word),
     }
     for number, (name, guess) in enumerate(doors.items()):
         assert guess(f"guess-{number}") in (401, 535), name

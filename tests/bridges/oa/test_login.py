@@ -184,3 +184,18 @@ async def test_signing_in_is_all_that_a_strangers_page_can_do(house: House, visi
         answer = await stranger.post(path, {"fm_strAccount": LIN, "to": LIN}, **ELSEWHERE)
         assert answer.status == 403, path
     assert await is_signed_in(visitor)
+
+
+async def test_a_client_that_guesses_at_many_accounts_is_stopped_at_every_door(house: House) -> None:
+    guesser = Visitor(house.app, client="203.0.113.9")
+    for number in range(25):
+        account = f"name{number}@demo.example"
+        assert (await post(guesser, "/mail", account, "guess-1")).status == 401
+        assert (await ask(guesser, "/login.asp", acc=account, pwd="guess-2")).status == 401
+        link = f"/jdwm/cgi/login.cgi?login+{account}+guess-3+0"
+        assert (await guesser.get(link)).status == 401
+        answer = await ask(guesser, "/password.asp", acc=account, pwd="new-password-1", old="guess-4")
+        assert answer.status == 401
+    answer = await post(guesser, "/mail")
+    assert answer.status == 429 and int(answer.headers["retry-after"]) > 0
+    assert (await post(Visitor(house.app), "/mail")).status == 303
