@@ -107,6 +107,7 @@ async def _statements(connection: Connection, role: str, settings: Oa) -> list[s
         f"{own} idle_in_transaction_session_timeout = '{settings.sql_statement_seconds}s'",
         f"REVOKE TEMPORARY ON DATABASE {known['database']} FROM PUBLIC",
         f'GRANT CONNECT ON DATABASE {known["database"]} TO "{role}"',
+        f"GRANT USAGE ON SCHEMA public TO {known['house']}",
         "REVOKE ALL ON SCHEMA public FROM PUBLIC",
         f'GRANT USAGE ON SCHEMA oa TO "{role}"',
         "REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC",
@@ -120,7 +121,10 @@ async def _statements(connection: Connection, role: str, settings: Oa) -> list[s
 
 
 async def _try(connection: Connection, statement: str) -> None:
-    with suppress(asyncpg.InsufficientPrivilegeError, asyncpg.InvalidGrantOperationError):
+    # Undefined: the role that we were not allowed to make.
+    with suppress(
+        asyncpg.InsufficientPrivilegeError, asyncpg.InvalidGrantOperationError, asyncpg.UndefinedObjectError
+    ):
         async with connection.transaction():
             await connection.execute(statement)
 
