@@ -17,6 +17,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+import structlog
 
 from postroad.db.cluster import Cluster
 from postroad.db.migrate import ADVISORY_LOCK, migrate, read_migrations
@@ -24,6 +25,14 @@ from postroad.db.pool import Database
 
 _HERE = Path(__file__).resolve().parent
 _counter = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """A test that runs a command in this process leaves no logging to a captured, closed output behind."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="session")

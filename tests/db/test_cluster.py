@@ -201,6 +201,15 @@ def test_a_path_too_long_for_a_socket_gets_a_short_one(place: Path) -> None:
     assert cluster.leave()
 
 
+def test_a_process_id_file_that_is_still_being_written_names_no_socket(place: Path) -> None:
+    cluster = Cluster(place / ("deep" * 20) / ("deeper" * 10))
+    short = cluster._socket_directory()
+    assert short.is_absolute()
+    cluster.home.mkdir(parents=True)
+    (cluster.home / "postmaster.pid").write_text(f"1\n{cluster.home}\n1\n5432\n\n")
+    assert cluster._socket_directory() == short
+
+
 def test_inside_a_running_loop_it_can_be_started_too(place: Path) -> None:
     async def run() -> object:
         cluster = Cluster(place / "data")

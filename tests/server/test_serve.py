@@ -39,7 +39,8 @@ def test_a_killed_worker_is_replaced(make_server: Make) -> None:
         "the dead worker is replaced",
     )
     assert before[1] in after
-    assert server.events("worker_died")[0]["code"] == -signal.SIGKILL
+    died = eventually(lambda: server.events("worker_died"), "its death is in the log")
+    assert died[0]["code"] == -signal.SIGKILL
     assert server.stop() == 0
 
 

@@ -386,7 +386,9 @@ class Cluster:
         if len(os.fsencode(home / ".s.PGSQL.65535.lock")) <= LONGEST_SOCKET_PATH:
             return home
         with suppress(OSError, IndexError):  # whoever started it chose, perhaps as another account
-            return Path((home / "postmaster.pid").read_text().splitlines()[4])
+            chosen = (home / "postmaster.pid").read_text().splitlines()[4]
+            if chosen:  # PostgreSQL writes its file line by line while it starts
+                return Path(chosen)
         is_root = os.geteuid() == 0
         base = Path("/run") if is_root and os.access("/run", os.W_OK) else Path(tempfile.gettempdir())
         return base / f"postroad-{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}"

@@ -9,7 +9,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
@@ -79,6 +79,18 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     }
 
 
+class _StandardError:
+    """Standard error as it is when a line is written: whoever replaces it later gets the lines too."""
+
+    def write(self, text: str) -> int:
+        """Write one line."""
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """Pass on what is held back."""
+        sys.stderr.flush()
+
+
 def configure(settings: Log, **fields: object) -> None:
     """Set up all logging of this process; `fields` (such as worker=2) stand in every line."""
 
@@ -105,10 +117,10 @@ def configure(settings: Log, **fields: object) -> None:
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _StandardError())),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(_StandardError())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name],
