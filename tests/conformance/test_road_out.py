@@ -14,7 +14,7 @@ from typing import Any
 import dkim
 import pytest
 
-from tests.running import PASSWORD, RunningServer, free_port, reachable_directory
+from tests.running import PASSWORD, RunningServer, reachable_directory
 from tests.sink import Sink, running
 
 MAIL = (
@@ -26,18 +26,17 @@ MAIL = (
 
 @pytest.mark.timeout(180)
 async def test_a_relayed_mail_carries_two_signatures_that_verify() -> None:
-    sink = Sink(port=free_port())
-    with reachable_directory("postroad-out-") as directory:
-        server = RunningServer(directory, sections={"delivery": {"relay": f"127.0.0.1:{sink.port}"}})
-        await asyncio.to_thread(server.add_domain, "example.test", "anna")
-        records = await asyncio.to_thread(server.command, "domain", "dns", "example.test")
-        await asyncio.to_thread(server.start)
-        try:
-            async with running(sink):
+    async with running(Sink()) as sink:
+        with reachable_directory("postroad-out-") as directory:
+            server = RunningServer(directory, sections={"delivery": {"relay": f"127.0.0.1:{sink.port}"}})
+            await asyncio.to_thread(server.add_domain, "example.test", "anna")
+            records = await asyncio.to_thread(server.command, "domain", "dns", "example.test")
+            await asyncio.to_thread(server.start)
+            try:
                 await asyncio.to_thread(submit, server)
                 await sink.wait_for(1, 30)
-        finally:
-            await asyncio.to_thread(server.stop)
+            finally:
+                await asyncio.to_thread(server.stop)
     taken = sink.mails[0]
     assert taken.sender == "anna@example.test"
     assert taken.recipients == ("buyer@foreign.test",)

@@ -12,7 +12,7 @@ import pytest
 from postroad.db.cluster import Cluster
 from tests.faults.pouring import Pouring, hold_against, mail
 from tests.faults.store import names_in_inbox
-from tests.running import RunningServer, free_port, reachable_directory, wait_until
+from tests.running import RunningServer, reachable_directory, wait_until
 from tests.sink import Sink, running
 
 MAILS = 400
@@ -49,7 +49,13 @@ async def test_two_servers_share_the_work_and_deliver_once() -> None:
 
 async def share(directory: Path, dsn: str) -> None:
     """Mail in through both at once, then mail out, taken in by one alone and sent by both."""
-    sink = Sink(port=free_port())
+    sink = Sink()
+    async with running(sink):
+        await share_with(sink, directory, dsn)
+
+
+async def share_with(sink: Sink, directory: Path, dsn: str) -> None:
+    """The same, with a sink whose port is known."""
     one, two = (server_on(directory, name, dsn, sink.port) for name in ("one", "two"))
     await asyncio.to_thread(one.add_domain, "faults.test", "inbox")
     await asyncio.gather(asyncio.to_thread(one.start), asyncio.to_thread(two.start))
@@ -64,17 +70,19 @@ async def share(directory: Path, dsn: str) -> None:
             await asyncio.to_thread(pouring.finish, PATIENCE)
         hold_against(names_in_inbox_of(dsn), pourings[0].acknowledged | pourings[1].acknowledged)
 
-        await asyncio.to_thread(submit, one, MAILS)  # nobody listens at the sink yet: all of it is put off
-        async with running(sink):
-            sink.hold = asyncio.Event()  # until both have come, so that none can do it all alone
-            await asyncio.to_thread(two.command, "queue", "retry", "--all")
-            both = {"one.faults.test", "two.faults.test"}
-            await asyncio.to_thread(
-                wait_until, lambda: sink.clients.keys() == both, PATIENCE, f"only {sink.clients} deliver"
-            )
-            sink.hold.set()
-            await sink.wait_for(MAILS, PATIENCE)
-            await asyncio.to_thread(wait_for_empty_queue, two)
+        sink.disconnects["connect"] = 10**9  # nobody gets in yet: all of it is put off
+        await asyncio.to_thread(submit, one, MAILS)
+        await asyncio.to_thread(wait_until, lambda: sink.seen["connect"] > 0, PATIENCE, "nobody came")
+        sink.disconnects.clear()
+        sink.hold = asyncio.Event()  # until both have come, so that none can do it all alone
+        await asyncio.to_thread(two.command, "queue", "retry", "--all")
+        both = {"one.faults.test", "two.faults.test"}
+        await asyncio.to_thread(
+            wait_until, lambda: sink.clients.keys() == both, PATIENCE, f"only {sink.clients} deliver"
+        )
+        sink.hold.set()
+        await sink.wait_for(MAILS, PATIENCE)
+        await asyncio.to_thread(wait_for_empty_queue, two)
         copies = Counter(sink.recipients)
         assert copies == Counter({f"reader{number}@foreign.test": 1 for number in range(MAILS)})
     finally:
