@@ -68,9 +68,9 @@ def check_secrets(settings: Settings, config: Path | None) -> list[Finding]:
     candidates.append(key if key is not None else settings.data_dir / "tls" / "self-signed.pem")
     if settings.database == "embedded":
         candidates.append(settings.data_dir / "postgres")
-    has_password = settings.delivery.relay_password or urlsplit(settings.database).password
+    passwords = (settings.delivery.relay_password, urlsplit(settings.database).password)
     file = config if config is not None else Path("postroad.toml")
-    if has_password:
+    if any(passwords) or settings.oa.integrations:
         candidates.append(file)
     return list(_check_modes(candidates))
 
