@@ -33,6 +33,7 @@ from postroad.cli.words import Language
 from postroad.config import Delivery, Listen, Settings, Tls
 from postroad.directory.dns_records import DnsRecord
 from tests.cli.conftest import Command
+from tests.running import free_port
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 HOST = "mail.example.com"
@@ -168,12 +169,6 @@ def test_secrets_are_closed_to_others(tmp_path: Path) -> None:
 
 
 # Doors
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @asynccontextmanager

@@ -226,13 +226,13 @@ class House:
         rows = await self.database.fetch("SELECT payload FROM event WHERE kind = $1 ORDER BY id", kind)
         return [row["payload"] for row in rows]
 
-    async def until(self, holds: Callable[[], Awaitable[object]], seconds: float = 20.0) -> None:
+    async def until(self, holds: Callable[[], Awaitable[object]], seconds: float = 90.0) -> None:
         """Wait until something holds."""
         async with asyncio.timeout(seconds):
             while not await holds():  # noqa: ASYNC110 - the database tells nobody
                 await asyncio.sleep(0.02)
 
-    async def until_empty(self, seconds: float = 20.0) -> None:
+    async def until_empty(self, seconds: float = 90.0) -> None:
         """Wait until the queue is empty."""
 
         async def is_empty() -> bool:
