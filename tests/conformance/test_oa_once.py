@@ -58,3 +58,42 @@ def test_a_thousand_rows_while_one_of_two_servers_is_killed() -> None:
             assert len(subjects) == ROWS
             assert set(subjects.values()) == {1}
             assert first.command("verify")["problems"] == []
+
+
+@pytest.mark.timeout(180)
+def test_a_restored_backup_serves_the_oa_as_before() -> None:
+    with reachable_directory("postroad-oa-backup-") as directory:
+        first = RunningServer(directory / "first")
+        with first:
+            first.add_domain("xxx.com", "sender", "reader")
+            before = (first.data_dir / "mailserver.ini").read_text()
+            first.command("backup", str(directory / "backup"))
+        second = RunningServer(directory / "second")
+        second.command("restore", str(directory / "backup"))
+        with second:
+            second.add_domain("yyy.com", "later")
+            after = (second.data_dir / "mailserver.ini").read_text()
+            own = dict(line.split("=", 1) for line in after.splitlines() if "=" in line)
+            assert f"Password={own['Password']}\n" in before
+            done = subprocess.run(
+                [
+                    *(str(find_binaries() / "psql"), "-At", "-v", "ON_ERROR_STOP=1"),
+                    *(
+                        "-h",
+                        own["DataSource"],
+                        "-p",
+                        own["Port"],
+                        "-U",
+                        own["UserId"],
+                        "-d",
+                        own["DatabaseName"],
+                    ),
+                    *("-c", "insert into websent (MailId, Account, MailTo) values ('AA1', 'a@b', 'c@d')"),
+                    *("-c", "select count(*) from ldap", "-c", "select count(*) from X000001mail"),
+                    *("-c", "select count(*) from X000003mail"),
+                ],
+                env={"PGPASSWORD": own["Password"], "PATH": os.environ["PATH"]},
+                capture_output=True,
+                text=True,
+            )
+            assert done.stdout.split() == ["INSERT", "0", "1", "3", "0", "0"], done.stderr

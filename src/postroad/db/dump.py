@@ -18,6 +18,7 @@ from postroad.db.binaries import find_program, quiet_environment
 from postroad.db.pool import Connection, connect
 
 POLL_SECONDS = 0.2
+SCHEMAS = ("public", "oa")
 LONGEST_COMPLAINT = 2000  # characters of what a program said
 
 
@@ -49,7 +50,8 @@ async def dump(dsn: str, snapshot_name: str, target: Path, on_bytes: Callable[[i
             [
                 *(str(program), f"--dbname={address}", f"--snapshot={snapshot_name}", f"--file={target}"),
                 # The fastest level: mails are mostly base64 and pictures, which give way little.
-                *("--format=custom", "--compress=1", "--schema=public", "--no-owner", "--no-privileges"),
+                *("--format=custom", "--compress=1", "--no-owner", "--no-privileges"),
+                *(f"--schema={schema}" for schema in SCHEMAS),
             ],
             secret,
         )
@@ -75,25 +77,40 @@ async def load(dsn: str, source: Path) -> None:
     connection = await connect(dsn)
     try:
         async with connection.transaction():
-            await connection.execute(f"ALTER SCHEMA public RENAME TO {kept}")
-            await connection.execute("CREATE SCHEMA public")
+            for schema in SCHEMAS:
+                await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+                await connection.execute(f"ALTER SCHEMA {schema} RENAME TO {kept}_{schema}")
+                await connection.execute(f"CREATE SCHEMA {schema}")
         try:
             await _run(
                 [
                     *(str(program), f"--dbname={address}", "--single-transaction", "--exit-on-error"),
-                    *("--no-owner", "--no-privileges", "--schema=public", str(source)),
+                    *("--no-owner", "--no-privileges"),
+                    *(f"--schema={schema}" for schema in SCHEMAS),
+                    str(source),
                 ],
                 secret,
             )
         except BaseException:
             async with connection.transaction():
-                await connection.execute("DROP SCHEMA public CASCADE")
-                await connection.execute(f"ALTER SCHEMA {kept} RENAME TO public")
+                for schema in SCHEMAS:
+                    await connection.execute(f"DROP SCHEMA {schema} CASCADE")
+                    await connection.execute(f"ALTER SCHEMA {kept}_{schema} RENAME TO {schema}")
+                await _drop_if_empty(connection, "oa")
             raise
-        await connection.execute(f"DROP SCHEMA {kept} CASCADE")
+        await connection.execute(f"DROP SCHEMA {', '.join(f'{kept}_{schema}' for schema in SCHEMAS)} CASCADE")
+        await _drop_if_empty(connection, "oa")
         await connection.execute("ANALYZE")
     finally:
         await connection.close()
+
+
+async def _drop_if_empty(connection: Connection, schema: str) -> None:
+    """Leave a schema that the dump did not have to the migration that makes it."""
+    if not await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM pg_class WHERE relnamespace = $1::text::regnamespace)", schema
+    ):
+        await connection.execute(f"DROP SCHEMA {schema}")
 
 
 async def is_empty(dsn: str) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import asyncpg
 import structlog
 
 from postroad.bridges.oa.attachments import DatFiles
@@ -65,7 +66,7 @@ async def publish(settings: Settings, dsn: str, place: Place) -> None:
         async with Database(dsn, max_size=1) as database:
             prepared = await prepare_role(database, settings.oa, known, zone)
         await asyncio.to_thread(_write, settings, place, prepared.password)
-    except (BadZone, RoleRefused, DatabaseUnavailable, OSError) as error:
+    except (BadZone, RoleRefused, DatabaseUnavailable, asyncpg.PostgresError, OSError) as error:
         log.error("oa_sql_not_ready", reason=str(error))
         return
     if prepared.missing:

@@ -72,6 +72,8 @@ async def prepare_role(database: Database, settings: Oa, password: str | None, z
         ]
         for statement in statements:
             await _try(connection, statement)
+        if not await connection.fetchval(_IS_OPEN):
+            await _open_schema(connection)
         is_right = await connection.fetchval(_IS_RIGHT, role)
         return Prepared(chosen, [] if is_right else statements)
 
@@ -86,6 +88,20 @@ SELECT has_schema_privilege(r.oid, 'oa', 'USAGE')
    AND NOT has_function_privilege(r.oid, 'pg_catalog.pg_advisory_lock(bigint)', 'EXECUTE')
 FROM pg_roles r WHERE r.rolname = $1
 """
+
+
+_IS_OPEN = """
+SELECT has_table_privilege('public', c.oid, 'INSERT')
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'oa' AND c.relname = 'websent'
+"""
+
+
+async def _open_schema(connection: Connection) -> None:
+    """Grant again what 0006_oa.sql granted: a backup carries no rights."""
+    await _try(connection, "ALTER DEFAULT PRIVILEGES IN SCHEMA oa GRANT SELECT ON TABLES TO PUBLIC")
+    await _try(connection, "GRANT SELECT ON ALL TABLES IN SCHEMA oa TO PUBLIC")
+    await _try(connection, "GRANT INSERT ON oa.websent, oa.websentattach TO PUBLIC")
 
 
 async def _statements(connection: Connection, role: str, settings: Oa) -> list[str]:
