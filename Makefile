@@ -30,7 +30,7 @@ format: dev
 	@.venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format .
 
 bench: setup
-	@for name in accept relay; do .venv/bin/python benchmarks/$$name.py $(BENCH) || exit 1; done
+	@for name in accept relay websent oa_counts; do .venv/bin/python benchmarks/$$name.py $(BENCH) || exit 1; done
 
 lock:
 	@scripts/lock
