@@ -67,7 +67,7 @@ class Plan:
 
 
 FULL_PLAN = Plan(rounds=9, seconds=1.0, others=20)
-QUICK_PLAN = Plan(rounds=5, seconds=0.2, others=2)
+QUICK_PLAN = Plan(rounds=5, seconds=0.4, others=2)
 FEW, MANY = 100, 50_000
 
 
@@ -119,7 +119,8 @@ async def measure(directory: Path, plan: Plan) -> Report:
             ("its number, ldap", f"SELECT accseqno FROM ldap WHERE account='{ASKED}'"),
         ]
         for what, question in questions:
-            comparison = report.compare(what, f"({FEW} accounts)", "counts/s", 0.9)
+            goal = None if "ldap" in what else 0.9  # of counts; the number is asked for once
+            comparison = report.compare(what, f"({FEW} accounts)", "counts/s", goal)
             assert await few.fetchval(question) == await many.fetchval(question)
             for _ in range(plan.rounds):
                 rate_few, rate_many = await ask((few, many), question, plan.seconds)
