@@ -22,7 +22,8 @@ LONGEST_PAYLOAD_BYTES = (
 )
 MOST_PENDING = 20_000  # announcements kept while the database is away; beyond that they are dropped
 BATCH = 1000
-GATHER_SECONDS = 0.01
+# Each announcement wakes every process: at 0.01 s they took 7.5 % of a worker that accepts at full speed.
+GATHER_SECONDS = 0.05
 FIRST_RETRY_SECONDS = 0.1
 LAST_RETRY_SECONDS = 5.0
 ALIVE_SECONDS = 30.0  # how often an idle connection is asked whether it still works

@@ -35,6 +35,9 @@ from postroad.server.web_door import WebServer, bind_web, web_server
 STATE_SECONDS = 5.0  # how often memory and pool are written down
 CERTIFICATE_SECONDS = 10.0  # how often the certificate's files are looked at
 CHECK_SECONDS = 2.0  # a database slower than this is not ready
+# Objects made between collections: nearly all garbage here goes by reference counts. With Python's 700,
+# collecting took 8 % of a worker that accepts at full speed.
+COLLECT_EVERY = 50_000
 GRACE_SHARE = 0.8  # of `drain_seconds` for clients; the rest is for what stands behind them
 
 log = structlog.get_logger("postroad.server.worker")
@@ -110,6 +113,7 @@ class Worker:
                 self._is_open = True
                 gc.collect()
                 gc.freeze()  # what was built so far stays: no collection need look at it again
+                gc.set_threshold(COLLECT_EVERY, 20, 20)
                 sys.stdout.buffer.write(READY)
                 sys.stdout.buffer.flush()
                 await self._stop.wait()
