@@ -149,7 +149,7 @@ async def open_parts(
             search=Search(database, messages),
             changes=changes,
             transport=transport,
-            indexer=Indexer(database, blobs, is_busy=lambda: transport.group.waiting > 0),
+            indexer=Indexer(database, blobs, is_busy=lambda: transport.group.is_busy),
             oa_sql=oa_sql,
             jobs=(
                 Job("sign-in failures", timedelta(minutes=5), attempts.sweep),

@@ -108,6 +108,11 @@ class GroupCommit(Generic[Item]):
         """How many have not been written yet."""
         return len(self._waiting)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether mails wait to be written, or are being written."""
+        return bool(self._waiting or self._under_way)
+
     async def commit(self, item: Item) -> None:
         """Write `item` durably, together with whatever else is waiting. Returning means committed.
 
