@@ -129,6 +129,25 @@ export function showOpen() {
   }
 }
 
+// The list that the server sends knows neither cursor nor ticks: a mail that arrives must not take them away.
+let kept = null;
+document.addEventListener("htmx:before:swap", () => {
+  const entryOf = (element) => element?.closest?.(".row")?.dataset.entry;
+  kept = {
+    cursor: entryOf(document.querySelector(".row.is-cursor")),
+    focus: entryOf(document.activeElement),
+    ticked: new Set(selected()),
+  };
+});
+document.addEventListener("htmx:after:swap", () => {
+  if (!kept) return;
+  const { cursor, focus, ticked } = kept;
+  kept = null;
+  if (cursor) rowOf(cursor)?.classList.add("is-cursor");
+  for (const box of all(".pick input")) if (ticked.has(box.value)) box.checked = true;
+  if (focus && document.activeElement === document.body) rowOf(focus)?.querySelector(".row-link").focus({ preventScroll: true });
+});
+
 document.addEventListener("change", (event) => {
   const box = event.target;
   if (box.id === "select-all") for (const one of all(".pick input")) one.checked = box.checked;

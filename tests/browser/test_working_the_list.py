@@ -38,6 +38,24 @@ async def test_a_range_is_archived_and_brought_back(desk: Desk) -> None:
     await expect(page.locator(".row")).to_have_count(6)
 
 
+async def test_a_mail_that_arrives_takes_neither_ticks_nor_the_cursor(desk: Desk) -> None:
+    page = await filled(desk, 3)
+    await page.locator(".pick input").nth(0).check()
+    await desk.house.deliver(await lin_id(desk), mail("Mail 3", message_id="3@x.example"))
+    await expect(page.locator(".row")).to_have_count(4)
+    await expect(page.locator("#bulk-count")).to_have_text("1 selected")
+    await expect(page.get_by_label("Select: Mail 2")).to_be_checked()
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("j")
+    await expect(page.locator("#subject")).to_have_text("Mail 3")
+    await page.keyboard.press("Escape")
+    await expect(page.locator(".reading")).to_have_count(0)
+    await desk.house.deliver(await lin_id(desk), mail("Mail 4", message_id="4@x.example"))
+    await expect(page.locator(".row")).to_have_count(5)
+    await page.keyboard.press("x")
+    await expect(page.get_by_label("Select: Mail 3")).to_be_checked()
+
+
 async def test_an_open_mail_is_deleted_and_the_next_one_opens(desk: Desk) -> None:
     page = await filled(desk, 3)
     await page.click("text=Mail 2")
