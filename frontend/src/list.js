@@ -130,8 +130,22 @@ export function showOpen() {
 }
 
 // The list that the server sends knows neither cursor nor ticks: a mail that arrives must not take them away.
+// Nor may it touch the rows while one of them opens a mail: the request would go with its link.
 let kept = null;
-document.addEventListener("htmx:before:swap", () => {
+let opening = 0;
+const opens = (event) => event.detail.ctx.target?.id === "reader";
+document.addEventListener("htmx:before:request", (event) => {
+  if (opens(event)) opening += 1;
+});
+document.addEventListener("htmx:finally:request", (event) => {
+  if (opens(event)) opening = Math.max(opening - 1, 0);
+});
+document.addEventListener("htmx:before:swap", (event) => {
+  if (opening && event.detail.ctx.target?.id === "list") {
+    event.preventDefault();
+    refreshSoon(100);
+    return;
+  }
   const entryOf = (element) => element?.closest?.(".row")?.dataset.entry;
   kept = {
     cursor: entryOf(document.querySelector(".row.is-cursor")),

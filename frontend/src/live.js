@@ -7,7 +7,7 @@ const channel = "BroadcastChannel" in window ? new BroadcastChannel("postroad") 
 let timer = 0;
 
 /** Fetch the folder counts and the list again, once for several calls in a row. */
-export function refreshSoon(delay = 60) {
+export function refreshSoon(delay = 20) {
   clearTimeout(timer);
   timer = setTimeout(refresh, delay);
 }
