@@ -15,9 +15,9 @@ from postroad.bridges.oa.password import PasswordDoor
 from postroad.bridges.oa.ticket import TicketDoor
 from postroad.config import Integration, Oa
 from postroad.db.pool import Database
-from postroad.directory.tickets import Tickets
+from postroad.directory.identity.tickets import Tickets
 from postroad.web.app import Services
-from postroad.web.sign_on import SignOn
+from postroad.web.mail.sign_on import SignOn
 from tests.web.client import Visitor
 from tests.web.house import Beside, House, open_house
 

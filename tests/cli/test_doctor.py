@@ -31,7 +31,7 @@ from postroad.cli.checks.ports import Door, check_door, check_ports
 from postroad.cli.doctor_words import WORDS, advice, found
 from postroad.cli.words import Language
 from postroad.config import Delivery, Listen, Settings, Tls
-from postroad.directory.dns_records import DnsRecord
+from postroad.directory.addresses.dns_records import DnsRecord
 from tests.cli.conftest import Command
 from tests.running import free_port
 

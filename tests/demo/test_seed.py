@@ -13,10 +13,10 @@ import pytest
 from postroad.db.pool import Database
 from postroad.demo.people import ALICE, CHEN, COLLEAGUES, SALES, TEAM
 from postroad.demo.seed import Demo, House, new_password
-from postroad.directory.accounts import Accounts
-from postroad.directory.aliases import Aliases
-from postroad.directory.domains import Domains
-from postroad.directory.lists import DistributionLists
+from postroad.directory.addresses.accounts import Accounts
+from postroad.directory.addresses.aliases import Aliases
+from postroad.directory.addresses.domains import Domains
+from postroad.directory.addresses.lists import DistributionLists
 from postroad.directory.passwords import PasswordHashing
 from postroad.events.outbox import Outbox
 from postroad.mailstore.append import Append

@@ -12,14 +12,14 @@ import pytest
 from postroad.config import SignInLimits
 from postroad.db.notify import Listener
 from postroad.db.pool import Connection, Database
-from postroad.directory.accounts import Accounts
-from postroad.directory.aliases import Aliases
-from postroad.directory.application_passwords import ApplicationPasswords
-from postroad.directory.lists import DistributionLists
+from postroad.directory.addresses.accounts import Accounts
+from postroad.directory.addresses.aliases import Aliases
+from postroad.directory.addresses.lists import DistributionLists
+from postroad.directory.addresses.resolver import Resolver
+from postroad.directory.identity.application_passwords import ApplicationPasswords
+from postroad.directory.identity.sessions import Sessions
+from postroad.directory.identity.sign_in import SignIn
 from postroad.directory.passwords import PasswordHashing
-from postroad.directory.resolver import Resolver
-from postroad.directory.sessions import Sessions
-from postroad.directory.sign_in import SignIn
 from postroad.events.outbox import Outbox
 from postroad.message.address import Address
 

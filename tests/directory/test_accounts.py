@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from postroad.directory.accounts import NewAccount
+from postroad.directory.addresses.accounts import NewAccount
 from postroad.directory.errors import (
     AddressTaken,
     BadValue,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from postroad.directory.application_passwords import MAX_EACH, new_token, token_hash
+from postroad.directory.addresses.lists import MAX_MEMBERS
 from postroad.directory.errors import (
     BadValue,
     LimitReached,
@@ -14,7 +14,7 @@ from postroad.directory.errors import (
     UnknownList,
     UnknownTarget,
 )
-from postroad.directory.lists import MAX_MEMBERS
+from postroad.directory.identity.application_passwords import MAX_EACH, new_token, token_hash
 from tests.directory.conftest import House, address
 
 PASSWORD = "correct horse"

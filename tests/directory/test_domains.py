@@ -6,8 +6,9 @@ import dkim
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from postroad.directory.dns_records import dns_records
-from postroad.directory.domains import Domains
+from postroad.directory.addresses.dns_records import dns_records
+from postroad.directory.addresses.domains import Domains
+from postroad.directory.addresses.resolver import AliasTargets, NotLocal
 from postroad.directory.errors import (
     BadValue,
     DomainInUse,
@@ -17,7 +18,6 @@ from postroad.directory.errors import (
     UnknownDomain,
     UnknownTarget,
 )
-from postroad.directory.resolver import AliasTargets, NotLocal
 from postroad.message.sign import sign
 from tests.directory.conftest import House, address
 

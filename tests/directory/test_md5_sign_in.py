@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from postroad.directory.accounts import Account
+from postroad.directory.addresses.accounts import Account
 from postroad.directory.errors import AccountDisabled, TooManyFailures, WrongCredentials
 from tests.directory.conftest import LIMITS, House, address
 

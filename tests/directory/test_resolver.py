@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from postroad.directory.resolver import (
+from postroad.directory.addresses.resolver import (
     AliasTargets,
     ListTarget,
     LocalAccount,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from postroad.directory.sign_in import Principal
+from postroad.directory.identity.sign_in import Principal
 from tests.directory.conftest import House, address
 
 PASSWORD = "correct horse"

@@ -8,11 +8,11 @@ from collections.abc import Callable
 import pytest
 from argon2 import PasswordHasher
 
-from postroad.directory.accounts import Account
-from postroad.directory.attempts import Attempts, client_subject
+from postroad.directory.addresses.accounts import Account
 from postroad.directory.errors import AccountDisabled, TooManyFailures, WrongCredentials
+from postroad.directory.identity.attempts import Attempts, client_subject
+from postroad.directory.identity.sign_in import SignIn
 from postroad.directory.passwords import PasswordHashing
-from postroad.directory.sign_in import SignIn
 from tests.directory.conftest import LIMITS, House, address
 
 PASSWORD = "correct horse"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-from postroad.directory.tickets import Tickets
+from postroad.directory.identity.tickets import Tickets
 from tests.directory.conftest import House
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from postroad.db.pool import DatabaseUnavailable
 from postroad.directory.errors import AccountDisabled, SignInBusy, TooManyFailures, WrongCredentials
-from postroad.directory.sign_in import Door, Principal
+from postroad.directory.identity.sign_in import Door, Principal
 from postroad.listeners.sign_in import SmtpSignIn
 from postroad.message.address import Address
 from postroad.protocols.smtp.replies import SmtpReply

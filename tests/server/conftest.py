@@ -22,8 +22,8 @@ import pytest
 
 from postroad.db.cluster import Cluster
 from postroad.db.pool import Database
-from postroad.directory.accounts import Accounts
-from postroad.directory.domains import Domains
+from postroad.directory.addresses.accounts import Accounts
+from postroad.directory.addresses.domains import Domains
 from postroad.directory.passwords import PasswordHashing
 from postroad.events.outbox import Outbox
 from postroad.mailstore.folders import ensure_defaults_in

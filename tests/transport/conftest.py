@@ -15,7 +15,7 @@ import pytest
 from postroad.config import Delivery as DeliverySettings
 from postroad.config import Listen, Settings, Smtp
 from postroad.db.pool import Database
-from postroad.directory.resolver import Resolver
+from postroad.directory.addresses.resolver import Resolver
 from postroad.events.outbox import Outbox
 from postroad.mailstore.blobs import Blobs
 from postroad.mailstore.changes import FolderChanged
@@ -31,12 +31,12 @@ from postroad.protocols.smtp.envelope import (
     Role,
     SessionInfo,
 )
-from postroad.transport.connections import Timeouts
-from postroad.transport.dispatcher import DispatchLimits
-from postroad.transport.limits import Backoff
-from postroad.transport.retry import Schedule
+from postroad.transport.accepting.signing import Keys, StoredKey
+from postroad.transport.delivery.connections import Timeouts
+from postroad.transport.delivery.dispatcher import DispatchLimits
+from postroad.transport.delivery.limits import Backoff
+from postroad.transport.delivery.retry import Schedule
 from postroad.transport.service import Neighbours, Transport
-from postroad.transport.signing import Keys, StoredKey
 from tests.sink import Sink, running
 
 HOSTNAME = "mx.here.example"

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from postroad.db.compound import Clause, compound
+from postroad.db.group_commit import AtOnce
 from postroad.db.pool import Connection, DatabaseUnavailable
 from postroad.message.address import Address
 from postroad.protocols.smtp.envelope import Envelope
 from postroad.protocols.smtp.replies import SmtpReply
-from postroad.transport.commit import AtOnce
-from postroad.transport.plan import Plan
+from postroad.transport.accepting.plan import Plan
 from tests.transport.conftest import House, mail, recipients
 
 STRANGER = Address.parse("stranger@there.example")

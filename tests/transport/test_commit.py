@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import asyncpg
 import pytest
 
+from postroad.db.group_commit import AtOnce, CommitFailed, GroupCommit, was_committed
 from postroad.db.pool import Connection, Database
-from postroad.transport.commit import AtOnce, CommitFailed, GroupCommit, was_committed
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,15 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from postroad.dns.lookups import SHORTEST_TTL, Lookups
 from postroad.protocols.smtp.envelope import Envelope
-from postroad.transport.destinations import Destinations, OwnDoor, Unreachable, route_of, split_host_port
-from postroad.transport.lookups import SHORTEST_TTL, Lookups
+from postroad.transport.delivery.destinations import (
+    Destinations,
+    OwnDoor,
+    Unreachable,
+    route_of,
+    split_host_port,
+)
 from tests.name_server import NameServer, name_server
 from tests.sink import Sink
 from tests.transport.conftest import House, mail, recipients

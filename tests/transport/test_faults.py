@@ -13,9 +13,9 @@ import pytest
 
 from postroad.message.address import Address
 from postroad.protocols.smtp.envelope import Envelope
-from postroad.transport.connections import Timeouts
-from postroad.transport.queue import Queue
-from postroad.transport.retry import Schedule
+from postroad.transport.delivery.connections import Timeouts
+from postroad.transport.delivery.retry import Schedule
+from postroad.transport.queue.rows import Queue
 from postroad.transport.service import Transport
 from tests.sink import STAGES, Sink
 from tests.transport.conftest import House, entered, mail, recipients
@@ -165,8 +165,8 @@ async def test_large_mails_are_taken_in_hand_a_few_at_once(
     house: House, sink: Sink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What does not fit into the memory of one worker stays in the queue for a moment."""
-    monkeypatch.setattr("postroad.transport.leasing.MAX_BYTES_IN_HAND", 250_000)
-    monkeypatch.setattr("postroad.transport.hand.MAX_BYTES_IN_HAND", 250_000)
+    monkeypatch.setattr("postroad.transport.delivery.leasing.MAX_BYTES_IN_HAND", 250_000)
+    monkeypatch.setattr("postroad.transport.delivery.hand.MAX_BYTES_IN_HAND", 250_000)
     await house.domain()
     body = mail() + b"0123456789abcde\r\n" * 6000  # 100 KB
     async with house.worker(sink, smtp=RELAY, delivers=False) as taker:

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 
 from postroad.message.address import Address
 from postroad.protocols.smtp.envelope import Envelope, EnvelopeRecipient, Role, SessionInfo
-from postroad.transport.classify import Reason, classify
-from postroad.transport.retry import JITTER, Expired, Retry, Schedule
-from postroad.transport.submission import authors, prepare
-from postroad.transport.trace import (
+from postroad.transport.accepting.submission import authors, prepare
+from postroad.transport.accepting.trace import (
     count_received,
     format_date,
     header_section,
     marks,
     received,
 )
+from postroad.transport.delivery.classify import Reason, classify
+from postroad.transport.delivery.retry import JITTER, Expired, Retry, Schedule
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 QUEUED = NOW - timedelta(hours=1)

@@ -6,8 +6,8 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from postroad.db.pool import Connection, Database
-from postroad.transport import queue as queue_module
-from postroad.transport.queue import Deferral, Leased, Queue, defer_in, remove_in
+from postroad.transport.queue import rows as queue_module
+from postroad.transport.queue.rows import Deferral, Leased, Queue, defer_in, remove_in
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LEASE = timedelta(minutes=10)

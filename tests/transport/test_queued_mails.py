@@ -9,8 +9,8 @@ import pytest
 from postroad.events.outbox import Outbox
 from postroad.message.address import Address
 from postroad.protocols.smtp.envelope import Envelope
-from postroad.transport.planning import mail_id_of
-from postroad.transport.queued_mails import NoSuchQueuedMail, QueuedMails, Selection
+from postroad.transport.accepting.planning import mail_id_of
+from postroad.transport.queue.queued_mails import NoSuchQueuedMail, QueuedMails, Selection
 from tests.transport.conftest import House, mail, recipients
 
 

@@ -7,7 +7,7 @@ import pytest
 from postroad.message.address import Address
 from postroad.protocols.smtp.envelope import Envelope, Notify
 from postroad.protocols.smtp.replies import SmtpReply
-from postroad.transport.routing import Router, Routing, Sending
+from postroad.transport.accepting.routing import Router, Routing, Sending
 from tests.sink import Sink
 from tests.transport.conftest import House, mail, recipients
 

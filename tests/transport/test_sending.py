@@ -8,8 +8,8 @@ from postroad.mailstore.append import Append
 from postroad.mailstore.flags import Flag
 from postroad.mailstore.folders import Role
 from postroad.message.address import Address
-from postroad.transport.plan import DraftEntry
-from postroad.transport.sending import NotSent
+from postroad.transport.accepting.plan import DraftEntry
+from postroad.transport.accepting.sending import NotSent
 from tests.sink import Sink
 from tests.transport.conftest import House, mail
 

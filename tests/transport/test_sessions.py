@@ -59,7 +59,7 @@ async def test_a_smart_host_with_tls_from_the_first_byte(
     house: House, sink: Sink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running(Sink(tls=self_signed(tmp_path), is_tls_at_once=True)) as wrapped:
-        monkeypatch.setattr("postroad.transport.connector.SUBMISSIONS_PORT", wrapped.port)
+        monkeypatch.setattr("postroad.transport.delivery.connector.SUBMISSIONS_PORT", wrapped.port)
         await send(house, wrapped, 2)
         assert all(each.is_tls for each in wrapped.mails)
 

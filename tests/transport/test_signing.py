@@ -5,7 +5,7 @@ from __future__ import annotations
 import dkim
 import pytest
 
-from postroad.directory.domains import DkimKey
+from postroad.directory.addresses.domains import DkimKey
 from postroad.message.address import Address
 from postroad.message.sign import SigningKey, dns_record, generate_key
 from postroad.protocols.smtp.envelope import Envelope

@@ -16,11 +16,11 @@ from starlette.routing import BaseRoute
 from postroad.config import Settings, SignInLimits, Web
 from postroad.db.notify import Announcer, Listener
 from postroad.db.pool import Database
-from postroad.directory.accounts import Accounts
+from postroad.directory.addresses.accounts import Accounts
+from postroad.directory.addresses.resolver import Resolver
+from postroad.directory.identity.sessions import Sessions
+from postroad.directory.identity.sign_in import SignIn
 from postroad.directory.passwords import PasswordHashing
-from postroad.directory.resolver import Resolver
-from postroad.directory.sessions import Sessions
-from postroad.directory.sign_in import SignIn
 from postroad.events.outbox import Outbox
 from postroad.mailstore.append import Append
 from postroad.mailstore.blobs import Blobs
@@ -35,10 +35,10 @@ from postroad.mailstore.quota import Quota
 from postroad.mailstore.search import Search
 from postroad.message.address import Address
 from postroad.message.summary import summarise
+from postroad.transport.accepting.signing import StoredKey
 from postroad.transport.service import Neighbours, Transport
-from postroad.transport.signing import StoredKey
 from postroad.web.app import Services, WebApplication, create_app
-from postroad.web.sign_on import SignOn
+from postroad.web.mail.sign_on import SignOn
 
 PASSWORD = "correct horse 42"
 Beside = Callable[[Services, SignOn], Sequence[BaseRoute]]

@@ -7,7 +7,7 @@ from ipaddress import ip_network
 import pytest
 from starlette.requests import Request
 
-from postroad.web.clients import client_address, is_secure
+from postroad.web.shell.clients import client_address, is_secure
 
 TRUSTED = (ip_network("127.0.0.0/8"), ip_network("10.0.0.0/8"))
 

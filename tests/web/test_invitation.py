@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postroad.web.invitation import read_invitation
+from postroad.web.mail.invitation import read_invitation
 
 
 def event(*lines: str, before: tuple[str, ...] = ()) -> str:

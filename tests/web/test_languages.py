@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from babel.messages.pofile import read_po
 
-from postroad.web.languages import LOCALES, Dates, Languages, zone_named
+from postroad.web.shell.languages import LOCALES, Dates, Languages, zone_named
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 SHANGHAI = ZoneInfo("Asia/Shanghai")

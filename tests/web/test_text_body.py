@@ -8,7 +8,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postroad.web.text_body import text_markup, unflowed
+from postroad.web.mail.text_body import text_markup, unflowed
 
 _OURS = re.compile(
     r'</?(?:details|summary|blockquote|span|a)(?: class="(?:quoted|signature)"| href="[^"<>]*"'

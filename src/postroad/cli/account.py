@@ -18,7 +18,7 @@ from postroad.cli.arguments import (
 )
 from postroad.cli.desk import Desk
 from postroad.cli.output import Answer, Grid, size_text
-from postroad.directory.accounts import Account, AccountChanges
+from postroad.directory.addresses.accounts import Account, AccountChanges
 
 app = App(name="account", help="Accounts.")
 

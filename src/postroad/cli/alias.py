@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 
 from postroad.cli.arguments import After, DeskArgument, Limit, address_of, next_key, page
 from postroad.cli.output import Answer, Grid
-from postroad.directory.aliases import Alias
+from postroad.directory.addresses.aliases import Alias
 
 app = App(name="alias", help="Addresses that stand for others, here or elsewhere.")
 

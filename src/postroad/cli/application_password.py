@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 
 from postroad.cli.arguments import DeskArgument, address_of
 from postroad.cli.output import Answer, Grid
-from postroad.directory.application_passwords import ApplicationPassword
+from postroad.directory.identity.application_passwords import ApplicationPassword
 
 app = App(name="app-password", help="Passwords for one device or program each; good for SMTP, IMAP and POP3.")
 

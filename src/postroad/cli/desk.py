@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from postroad.config import Settings
     from postroad.db.cluster import Cluster
     from postroad.db.pool import Database
-    from postroad.directory.accounts import Accounts
-    from postroad.directory.aliases import Aliases
-    from postroad.directory.application_passwords import ApplicationPasswords
-    from postroad.directory.domains import Domains
-    from postroad.directory.lists import DistributionLists
+    from postroad.directory.addresses.accounts import Accounts
+    from postroad.directory.addresses.aliases import Aliases
+    from postroad.directory.addresses.domains import Domains
+    from postroad.directory.addresses.lists import DistributionLists
+    from postroad.directory.identity.application_passwords import ApplicationPasswords
 
 MAX_LINE = 4096  # of what is read as one line from standard input
 
@@ -141,11 +141,11 @@ class Desk:
     @asynccontextmanager
     async def directory(self) -> AsyncIterator[Directory]:
         """Open the services of the directory."""
-        from postroad.directory.accounts import Accounts
-        from postroad.directory.aliases import Aliases
-        from postroad.directory.application_passwords import ApplicationPasswords
-        from postroad.directory.domains import Domains
-        from postroad.directory.lists import DistributionLists
+        from postroad.directory.addresses.accounts import Accounts
+        from postroad.directory.addresses.aliases import Aliases
+        from postroad.directory.addresses.domains import Domains
+        from postroad.directory.addresses.lists import DistributionLists
+        from postroad.directory.identity.application_passwords import ApplicationPasswords
         from postroad.directory.passwords import PasswordHashing
         from postroad.events.outbox import Outbox
         from postroad.mailstore.folders import ensure_defaults_in
@@ -229,7 +229,7 @@ ERRORS = {
     "postroad.mailstore.errors.BlobsUnavailable": "blobs-unavailable",
     "postroad.mailstore.errors.MailStoreError": "store-refused",
     "postroad.mailstore.importing.NothingToImport": "nothing-to-import",
-    "postroad.transport.queued_mails.NoSuchQueuedMail": "no-such-queued-mail",
+    "postroad.transport.queue.queued_mails.NoSuchQueuedMail": "no-such-queued-mail",
     "postroad.message.address.BadAddress": "bad-address",
     "builtins.OSError": "file-trouble",
 }

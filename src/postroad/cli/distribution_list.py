@@ -8,8 +8,8 @@ from cyclopts import App, Parameter
 
 from postroad.cli.arguments import After, DeskArgument, Limit, address_of, next_key, page
 from postroad.cli.output import Answer, Grid
-from postroad.directory.lists import DistributionList
-from postroad.directory.resolver import Posting
+from postroad.directory.addresses.lists import DistributionList
+from postroad.directory.addresses.resolver import Posting
 
 app = App(name="list", help="Distribution lists: one address, many readers.")
 member = App(name="member", help="Members of a list, here or elsewhere.")

@@ -17,7 +17,7 @@ from postroad.cli.desk import Desk
 from postroad.cli.doctor_words import advice, found
 from postroad.cli.output import Answer
 from postroad.db.binaries import ClusterFailed
-from postroad.directory.dns_records import dns_records
+from postroad.directory.addresses.dns_records import dns_records
 
 MARKS = {"ok": "✓", "warn": "!", "fail": "✗"}
 

@@ -9,8 +9,8 @@ from cyclopts import App, Parameter
 from postroad.cli.arguments import After, DeskArgument, Limit, address_of, next_key, page
 from postroad.cli.desk import Desk, Failed
 from postroad.cli.output import Answer, Grid
-from postroad.directory.dns_records import DnsRecord, dns_records
-from postroad.directory.domains import DkimKey, Domain, checked_name
+from postroad.directory.addresses.dns_records import DnsRecord, dns_records
+from postroad.directory.addresses.domains import DkimKey, Domain, checked_name
 
 app = App(name="domain", help="Domains of ours.")
 

@@ -17,8 +17,8 @@ from postroad.db.notify import Announcer
 from postroad.events.outbox import Outbox
 from postroad.mailstore.blobs import Blobs
 from postroad.mailstore.messages import Messages
-from postroad.transport.planning import mail_id_of
-from postroad.transport.queued_mails import QueuedMails, QueuedRow, Selection
+from postroad.transport.accepting.planning import mail_id_of
+from postroad.transport.queue.queued_mails import QueuedMails, QueuedRow, Selection
 
 _MAIL_ID = re.compile(r"[0-9A-Fa-f]{1,15}\Z")  # fits a bigint
 

@@ -12,10 +12,10 @@ from postroad.config import Settings
 from postroad.db.migrate import migrate
 from postroad.db.pool import Database
 from postroad.demo.seed import Demo, DemoAccount, House
-from postroad.directory.accounts import Accounts
-from postroad.directory.aliases import Aliases
-from postroad.directory.domains import Domains
-from postroad.directory.lists import DistributionLists
+from postroad.directory.addresses.accounts import Accounts
+from postroad.directory.addresses.aliases import Aliases
+from postroad.directory.addresses.domains import Domains
+from postroad.directory.addresses.lists import DistributionLists
 from postroad.directory.passwords import PasswordHashing
 from postroad.events.outbox import Outbox
 from postroad.mailstore.append import Append

@@ -17,11 +17,11 @@ from pathlib import Path
 from postroad.demo.letter import Box, Place
 from postroad.demo.mails import mails
 from postroad.demo.people import ALICE, CHEN, COLLEAGUES, DOMAIN, LIN, SALES, TEAM, Person
-from postroad.directory.accounts import Account, Accounts
-from postroad.directory.aliases import Aliases
-from postroad.directory.domains import Domains
+from postroad.directory.addresses.accounts import Account, Accounts
+from postroad.directory.addresses.aliases import Aliases
+from postroad.directory.addresses.domains import Domains
+from postroad.directory.addresses.lists import DistributionLists
 from postroad.directory.errors import AddressTaken, DomainTaken
-from postroad.directory.lists import DistributionLists
 from postroad.mailstore.append import Append
 from postroad.mailstore.errors import NoSuchFolder
 from postroad.mailstore.flags import Flag

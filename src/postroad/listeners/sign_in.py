@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from postroad.db.pool import DatabaseUnavailable
-from postroad.directory import sign_in as directory
 from postroad.directory.errors import AccountDisabled, SignInRefused, TooManyFailures
+from postroad.directory.identity import sign_in as directory
 from postroad.protocols.smtp.envelope import Principal
 from postroad.protocols.smtp.replies import SmtpReply
 

@@ -17,8 +17,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from postroad.db.pool import Database, DatabaseUnavailable, PoolUse
-from postroad.transport.outcomes import Attempted, Delivered
-from postroad.transport.queued_mails import QueuedMails
+from postroad.transport.delivery.outcomes import Attempted, Delivered
+from postroad.transport.queue.queued_mails import QueuedMails
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 UP_SECONDS = 1.0  # whether the database answers is asked at most so often

@@ -12,14 +12,14 @@ from postroad.config import Settings
 from postroad.db.jobs import REMOVING_BLOBS
 from postroad.db.notify import Announcer, Listener
 from postroad.db.pool import Database
-from postroad.directory.accounts import Accounts
-from postroad.directory.attempts import Attempts
-from postroad.directory.domains import Domains
+from postroad.directory.addresses.accounts import Accounts
+from postroad.directory.addresses.domains import Domains
+from postroad.directory.addresses.resolver import Resolver
+from postroad.directory.identity.attempts import Attempts
+from postroad.directory.identity.sessions import Sessions
+from postroad.directory.identity.sign_in import SignIn
+from postroad.directory.identity.tickets import Tickets
 from postroad.directory.passwords import PasswordHashing
-from postroad.directory.resolver import Resolver
-from postroad.directory.sessions import Sessions
-from postroad.directory.sign_in import SignIn
-from postroad.directory.tickets import Tickets
 from postroad.events.outbox import Outbox
 from postroad.events.reader import Retention
 from postroad.mailstore.append import Append
@@ -34,7 +34,7 @@ from postroad.mailstore.quota import Quota
 from postroad.mailstore.search import Search
 from postroad.mailstore.sweeper import Sweeper
 from postroad.server.jobs import Job
-from postroad.transport.outcomes import Attempted
+from postroad.transport.delivery.outcomes import Attempted
 from postroad.transport.service import Neighbours, Transport
 
 # Sessions, deliveries and pages hold a connection for a few milliseconds: ten carry thousands of statements a

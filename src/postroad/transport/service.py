@@ -11,35 +11,35 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from postroad.config import Settings
+from postroad.db.group_commit import GroupCommit
 from postroad.db.notify import Listener
 from postroad.db.pool import Database
-from postroad.directory.resolver import Resolver
+from postroad.directory.addresses.resolver import Resolver
+from postroad.dns.lookups import Lookups
 from postroad.events.outbox import Outbox
 from postroad.mailstore.changes import ChangeSink
 from postroad.mailstore.messages import Content, Messages
 from postroad.mailstore.quota import Quota
 from postroad.protocols.smtp.auth import Credentials
-from postroad.transport.acceptance import Acceptance
-from postroad.transport.commit import GroupCommit
-from postroad.transport.connections import Timeouts
-from postroad.transport.connector import Connector
-from postroad.transport.destinations import Destinations, OwnDoor, split_host_port
-from postroad.transport.dispatcher import Books, Dispatcher, DispatchLimits
-from postroad.transport.joining import Joining
-from postroad.transport.limits import Backoff
-from postroad.transport.lookups import Lookups
-from postroad.transport.notices import Notices
-from postroad.transport.outcomes import Attempted
-from postroad.transport.plan import QUEUE_CHANNEL, REOPEN, Announce, Plan, PlanWriter
-from postroad.transport.planning import Planner
-from postroad.transport.presence import Presence
-from postroad.transport.queue import Leased, Queue
-from postroad.transport.queued_mails import QueuedMails
-from postroad.transport.retry import Schedule
-from postroad.transport.routing import Router
-from postroad.transport.sending import Submission
-from postroad.transport.settlement import Settlement
-from postroad.transport.signing import Keys, Signing
+from postroad.transport.accepting.acceptance import Acceptance
+from postroad.transport.accepting.joining import Joining
+from postroad.transport.accepting.notices import Notices
+from postroad.transport.accepting.plan import QUEUE_CHANNEL, REOPEN, Announce, Plan, PlanWriter
+from postroad.transport.accepting.planning import Planner
+from postroad.transport.accepting.routing import Router
+from postroad.transport.accepting.sending import Submission
+from postroad.transport.accepting.signing import Keys, Signing
+from postroad.transport.delivery.connections import Timeouts
+from postroad.transport.delivery.connector import Connector
+from postroad.transport.delivery.destinations import Destinations, OwnDoor, split_host_port
+from postroad.transport.delivery.dispatcher import Books, Dispatcher, DispatchLimits
+from postroad.transport.delivery.limits import Backoff
+from postroad.transport.delivery.outcomes import Attempted
+from postroad.transport.delivery.presence import Presence
+from postroad.transport.delivery.retry import Schedule
+from postroad.transport.queue.queued_mails import QueuedMails
+from postroad.transport.queue.rows import Leased, Queue
+from postroad.transport.queue.settlement import Settlement
 
 
 class _LateOffers:

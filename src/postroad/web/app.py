@@ -18,34 +18,34 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from postroad.config import Web
-from postroad.directory.accounts import Accounts
-from postroad.directory.sessions import Sessions
-from postroad.directory.sign_in import SignIn
+from postroad.directory.addresses.accounts import Accounts
+from postroad.directory.identity.sessions import Sessions
+from postroad.directory.identity.sign_in import SignIn
 from postroad.mailstore.append import Append
 from postroad.mailstore.entries import Entries
 from postroad.mailstore.folders import Folders
 from postroad.mailstore.messages import Messages
 from postroad.mailstore.quota import Quota
 from postroad.mailstore.search import Search
-from postroad.transport.sending import Submission
-from postroad.web.actions import Actions
-from postroad.web.approvals import ApprovalPages, Approvals, NothingWaits
-from postroad.web.assets import STATIC, Assets
-from postroad.web.composing import Composing, People
-from postroad.web.door import Door
-from postroad.web.drafts import Drafts
-from postroad.web.errors import ErrorPages
-from postroad.web.languages import Languages
-from postroad.web.listing import Listing
-from postroad.web.live import ChangeFeed, Live
-from postroad.web.pages import Pages
-from postroad.web.parts import Parts
-from postroad.web.reading import ReadingPages
-from postroad.web.security import SecurityHeaders
-from postroad.web.sign_on import SignOn
-from postroad.web.signing_in import SigningIn
-from postroad.web.summary import Summary
-from postroad.web.surroundings import Surroundings
+from postroad.transport.accepting.sending import Submission
+from postroad.web.mail.actions import Actions
+from postroad.web.mail.approvals import ApprovalPages, Approvals, NothingWaits
+from postroad.web.mail.composing import Composing, People
+from postroad.web.mail.drafts import Drafts
+from postroad.web.mail.listing import Listing
+from postroad.web.mail.live import ChangeFeed, Live
+from postroad.web.mail.parts import Parts
+from postroad.web.mail.reading import ReadingPages
+from postroad.web.mail.sign_on import SignOn
+from postroad.web.mail.signing_in import SigningIn
+from postroad.web.mail.summary import Summary
+from postroad.web.mail.surroundings import Surroundings
+from postroad.web.shell.assets import STATIC, Assets
+from postroad.web.shell.door import Door
+from postroad.web.shell.errors import ErrorPages
+from postroad.web.shell.languages import Languages
+from postroad.web.shell.pages import Pages
+from postroad.web.shell.security import SecurityHeaders
 
 KEPT = "public, max-age=31536000, immutable"
 

@@ -16,7 +16,7 @@ from postroad.bridges.oa.outgoing import House as OaHouse
 from postroad.bridges.oa.outgoing import Outgoing
 from postroad.bridges.oa.retention import WebsentRetention
 from postroad.db.pool import Database
-from postroad.directory.accounts import Accounts
+from postroad.directory.addresses.accounts import Accounts
 from postroad.directory.passwords import PasswordHashing
 from postroad.events.outbox import Outbox
 from postroad.mailstore.blobs import Blobs

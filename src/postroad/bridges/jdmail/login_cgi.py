@@ -21,7 +21,7 @@ from starlette.routing import BaseRoute
 from postroad.bridges.fields import as_text
 from postroad.bridges.webmail import Place, Webmail, secretive
 from postroad.directory.errors import SignInRefused
-from postroad.directory.sign_in import SignIn
+from postroad.directory.identity.sign_in import SignIn
 from postroad.message.address import Address, BadAddress
 
 MAX_QUERY = 16 * 1024

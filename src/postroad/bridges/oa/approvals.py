@@ -14,7 +14,7 @@ from postroad.bridges.oa.refusals import Refusal
 from postroad.bridges.oa.websent import REFUSED, Outcome
 from postroad.db.pool import Connection
 from postroad.message.address import Address
-from postroad.transport.plan import Plan
+from postroad.transport.accepting.plan import Plan
 
 MAX_SHOWN = 200
 

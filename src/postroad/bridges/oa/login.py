@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute
 from postroad.bridges.fields import BadForm, Fields, read_fields, read_form
 from postroad.bridges.webmail import Place, Webmail, secretive
 from postroad.directory.errors import SignInRefused
-from postroad.directory.sign_in import SignIn
+from postroad.directory.identity.sign_in import SignIn
 
 _GO: Mapping[str, Place] = {"0": "summary", "1": "mailbox", "4": "compose"}
 

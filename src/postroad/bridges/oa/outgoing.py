@@ -21,18 +21,18 @@ from postroad.bridges.oa.dates import write_date
 from postroad.bridges.oa.refusals import About, Reader, Refusal, recipients_notice, refusal_notice
 from postroad.bridges.oa.websent import DONE, IN_HAND, REFUSED, Attached, Outcome
 from postroad.bridges.oa.writing import SentRow, Written, send_time, write_mail
+from postroad.db.group_commit import CommitFailed
 from postroad.db.notify import Listener
 from postroad.db.pool import Connection, Database, DatabaseUnavailable
-from postroad.directory.accounts import Accounts
+from postroad.directory.addresses.accounts import Accounts
+from postroad.directory.addresses.resolver import LocalAccount, Resolver
 from postroad.directory.errors import UnknownAccount
-from postroad.directory.resolver import LocalAccount, Resolver
 from postroad.message.address import Address, BadAddress
 from postroad.message.compose import Attachment, BadDraft, compose
 from postroad.protocols.smtp.envelope import Principal
-from postroad.transport.commit import CommitFailed
-from postroad.transport.joining import Joining
-from postroad.transport.plan import Plan
-from postroad.transport.sending import NotSent
+from postroad.transport.accepting.joining import Joining
+from postroad.transport.accepting.plan import Plan
+from postroad.transport.accepting.sending import NotSent
 
 BATCH = (
     50  # rows a transaction: a flush costs the same for one as for all; more only makes the last ones late

@@ -17,7 +17,7 @@ from postroad.bridges.fields import BadForm, Fields, read_fields, read_form
 from postroad.bridges.oa.targets import BadTarget, redirect_target
 from postroad.bridges.webmail import Webmail, secretive
 from postroad.db.pool import DatabaseUnavailable
-from postroad.directory.accounts import Accounts
+from postroad.directory.addresses.accounts import Accounts
 from postroad.directory.errors import (
     AccountDisabled,
     SignInBusy,
@@ -26,8 +26,8 @@ from postroad.directory.errors import (
     WeakPassword,
     WrongCredentials,
 )
+from postroad.directory.identity.sign_in import SignIn
 from postroad.directory.passwords import TooBusyToHash
-from postroad.directory.sign_in import SignIn
 
 AFTERWARDS = "login.asp"  # where to when nothing is said
 BUSY_RETRY_SECONDS = 5

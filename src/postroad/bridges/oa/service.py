@@ -16,9 +16,9 @@ from postroad.bridges.oa.retention import SessionLimit, WebsentRetention
 from postroad.config import Settings
 from postroad.db.notify import Listener
 from postroad.db.pool import Database
-from postroad.directory.accounts import Accounts
-from postroad.directory.resolver import Resolver
-from postroad.transport.joining import Joining
+from postroad.directory.addresses.accounts import Accounts
+from postroad.directory.addresses.resolver import Resolver
+from postroad.transport.accepting.joining import Joining
 
 log = structlog.get_logger("postroad.bridges.oa")
 

@@ -22,8 +22,8 @@ from postroad.bridges.oa.login import place_of
 from postroad.bridges.webmail import Place, Webmail, secretive
 from postroad.config import Integration
 from postroad.directory.errors import AccountDisabled, WrongCredentials
-from postroad.directory.sign_in import SignIn
-from postroad.directory.tickets import Tickets
+from postroad.directory.identity.sign_in import SignIn
+from postroad.directory.identity.tickets import Tickets
 from postroad.message.address import BadAddress, canonical_domain
 
 MAX_TICKET = 4096  # characters; one with every claim takes 300

@@ -10,7 +10,7 @@ import asyncpg
 from postroad.cli.checks.finding import Finding
 from postroad.cli.checks.machine import check_clock
 from postroad.db.migrate import SchemaChanged, SchemaTooNew, check, read_migrations
-from postroad.directory.domains import DkimKey, signing_keys_in
+from postroad.directory.addresses.domains import DkimKey, signing_keys_in
 
 OLDEST = 15  # the release of PostgreSQL in Debian 12; the embedded one is newer
 SECONDS = 5.0

@@ -18,7 +18,7 @@ import dns.reversename
 
 from postroad.cli.checks.finding import Finding
 from postroad.config import Settings
-from postroad.directory.dns_records import DnsRecord
+from postroad.directory.addresses.dns_records import DnsRecord
 
 QUESTION_SECONDS = 4.0
 ALL_SECONDS = 30.0

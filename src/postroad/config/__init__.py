@@ -1,0 +1,32 @@
+"""All settings: one typed tree, a file a section; the tree and its reading are in `settings.py`."""
+
+from postroad.config.delivery import Delivery
+from postroad.config.listen import Listen
+from postroad.config.log import Log
+from postroad.config.oa import Integration, Oa
+from postroad.config.section import LOOPBACK, MEBIBYTE, Section
+from postroad.config.settings import BadSettings, Settings, load
+from postroad.config.sign_in import SignInLimits
+from postroad.config.smtp import Smtp
+from postroad.config.storage import Storage
+from postroad.config.tls import Tls
+from postroad.config.web import Web
+
+__all__ = [
+    "LOOPBACK",
+    "MEBIBYTE",
+    "BadSettings",
+    "Delivery",
+    "Integration",
+    "Listen",
+    "Log",
+    "Oa",
+    "Section",
+    "Settings",
+    "SignInLimits",
+    "Smtp",
+    "Storage",
+    "Tls",
+    "Web",
+    "load",
+]

@@ -1,0 +1,26 @@
+"""`[delivery]`: How mail leaves."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from postroad.config.section import Section
+
+
+class Delivery(Section):
+    """How mail leaves."""
+
+    relay: str = ""  # smart host "host:port"; empty = MX
+    relay_username: str = ""
+    relay_password: str = Field("", repr=False)
+    mx_port: int = 25
+    resolver: str = ""  # "host:port"; empty = the system's
+    max_connections_per_destination: int = Field(10, gt=0)
+    max_messages_per_connection: int = Field(1000, gt=0)
+    max_concurrent: int = Field(200, gt=0)  # connections a worker
+    lease_seconds: int = Field(600, gt=0)
+    lifetime_seconds: int = Field(5 * 86400, gt=0)  # RFC 5321 4.5.4.1: 4 to 5 days
+    delay_notice_seconds: int = Field(4 * 3600, gt=0)
+    tls: Literal["opportunistic", "off"] = "opportunistic"

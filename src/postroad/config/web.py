@@ -1,0 +1,18 @@
+"""`[web]`: The pages."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network
+
+from pydantic import Field
+
+from postroad.config.section import LOOPBACK, MEBIBYTE, Section
+
+
+class Web(Section):
+    """The pages."""
+
+    session_seconds: int = Field(14 * 86400, gt=0)
+    max_upload_bytes: int = Field(35 * MEBIBYTE, gt=0)  # all attachments of one mail
+    metrics_networks: tuple[IPv4Network | IPv6Network, ...] = LOOPBACK  # who may read /metrics
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()  # whose X-Forwarded-For is believed

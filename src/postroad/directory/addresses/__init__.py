@@ -1,0 +1,1 @@
+"""What addresses mean: domains, accounts, aliases, lists, the resolver."""

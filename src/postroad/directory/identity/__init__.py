@@ -1,0 +1,1 @@
+"""Who signs in: principals, credentials, attempts, sessions, tickets."""

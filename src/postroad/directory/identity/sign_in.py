@@ -1,0 +1,349 @@
+"""Signing in: the one place where a password is checked, for every door.
+
+Argon2id costs 20 ms, and HTTP Basic sends the password with every call: a successful check is remembered
+for minutes, in memory, under a hash keyed by a secret of this process, bound to the credential's version.
+Unknown names cost the same time as known ones. Doors tell what they were refused with in their own words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from postroad.config import SignInLimits
+from postroad.db.pool import Database
+from postroad.directory.announcements import CHANNEL, Hearing, read_announcement
+from postroad.directory.cache import DependentCache
+from postroad.directory.errors import AccountDisabled, SignInBusy, WrongCredentials
+from postroad.directory.identity.application_passwords import token_hash
+from postroad.directory.identity.attempts import Attempt, Attempts
+from postroad.directory.names import split_key
+from postroad.directory.passwords import (
+    PasswordHashing,
+    TooBusyToHash,
+    is_acceptable_input,
+    is_md5,
+    md5_of,
+    prepare,
+)
+from postroad.message.address import Address, BadAddress
+
+Door = Literal["smtp", "imap", "pop3", "web", "api"]
+Via = Literal["password", "application-password", "ticket"]
+
+# The password comes with every call here: beginning the count anew each time would cost a write a call.
+STATELESS_DOORS: frozenset[Door] = frozenset({"api"})
+MAIL_DOORS: frozenset[Door] = frozenset({"smtp", "imap", "pop3"})  # where application passwords are good
+REMEMBERED_SECONDS = 300.0
+MAX_REMEMBERED = 20_000
+MAX_USERNAME = 320
+MAX_CLIENTS_REMEMBERED = 8  # a remembered check
+# Announcements void a credential at once, and are sent by the transaction that changes it; this bounds what
+# a break in listening could cost (`forget` is called after one).
+CREDENTIAL_SECONDS = 30.0
+MAX_CREDENTIALS = 20_000
+USED_EVERY = timedelta(minutes=10)  # how exact an application password's last use is
+BUSY_RETRY_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who signed in, and by what: the password (or its MD5), an application password, a trusted ticket."""
+
+    account_id: int
+    address: Address
+    credential_version: int
+    via: Via
+
+
+@dataclass(slots=True)
+class _Token:
+    id: int
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Credential:
+    account_id: int
+    address: Address
+    is_disabled: bool
+    password_hash: str
+    md5_hash: str | None
+    version: int
+    tokens: dict[bytes, _Token]
+
+
+@dataclass(slots=True)
+class _Remembered:
+    is_right: bool
+    expires_at: float
+    clients: set[str | None]  # from which it was right
+
+
+_CREDENTIAL = """
+SELECT account.id, account.address, account.is_disabled, c.password_hash, c.md5_hash, c.version,
+       coalesce((SELECT array_agg((p.id, p.token_hash, p.last_used_at)) FROM application_password p
+                 WHERE p.account_id = account.id), '{}') AS tokens
+FROM domain
+JOIN domain home ON home.id = coalesce(domain.alias_of, domain.id)
+JOIN account ON account.address = $1 || '@' || home.name
+JOIN credential c ON c.account_id = account.id
+WHERE domain.name = $2
+"""
+
+
+class SignIn:
+    """Checks passwords.
+
+    Without `hearing` credentials are read anew each time, since nobody would say when to forget them.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        hashing: PasswordHashing,
+        limits: SignInLimits,
+        clock: Callable[[], datetime],
+        hearing: Hearing | None = None,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._hashing = hashing
+        self._clock = clock
+        self._monotonic = monotonic
+        self._is_cached = hearing is not None
+        self._attempts = Attempts(database, limits, clock)
+        self._credentials: DependentCache[str, _Credential] = DependentCache(
+            MAX_CREDENTIALS, CREDENTIAL_SECONDS, monotonic
+        )
+        self._secret = secrets.token_bytes(32)
+        self._remembered: dict[bytes, _Remembered] = {}
+        self._under_way: dict[bytes, asyncio.Future[None]] = {}
+        if hearing is not None:
+            hearing.add(CHANNEL, self._hear)
+
+    async def check(
+        self, username: str, password: str, client: str, door: Door = "web", *, takes_md5: bool = False
+    ) -> Principal:
+        """Say who signs in as `username` (an address, also in an alias domain) from the IP address `client`.
+
+        Application passwords are good at the mail doors only. With `takes_md5` the MD5 of the password is as
+        good as the password; what looks like one is tried as a password first, and both count as one try.
+        Raises `WrongCredentials`, `AccountDisabled`, `TooManyFailures`, `SignInBusy` and
+        `DatabaseUnavailable`.
+        """
+        key = _key(username)
+        if not is_acceptable_input(password):
+            password = ""  # checked like any wrong one, so that it counts as a failure and takes its time
+        credential = self._cached(key)
+        if credential is None or not self._is_answered(credential, key, password, door, takes_md5):
+            # Memory may say yes by itself, never no: a password changed this instant must open at once,
+            # and beside a hash, one read more costs nothing.
+            credential = await self._read(key) if key and password else None
+        attempt = self._attempts.attempt(credential.address.key if credential else key, client)
+        if credential is None:
+            await self._check_password(None, key, password, attempt, door, takes_md5)
+            raise WrongCredentials
+        principal = Principal(credential.account_id, credential.address, credential.version, "password")
+        if door in MAIL_DOORS and (token := self._token(credential, password)) is not None:
+            # Nobody guesses 120 random bits: no limit keeps a device out while others guess at the password.
+            await self._note_use(token)
+            principal = Principal(
+                credential.account_id, credential.address, credential.version, "application-password"
+            )
+        else:
+            await self._check_password(credential, key, password, attempt, door, takes_md5)
+        if credential.is_disabled:
+            raise AccountDisabled
+        return principal
+
+    async def vouched(self, username: str) -> Principal:
+        """Say who `username` is, for somebody who has proved it otherwise than by a password.
+
+        Raises `WrongCredentials` (there is no such account), `AccountDisabled` and `DatabaseUnavailable`.
+        """
+        key = _key(username)
+        credential = await self._read(key) if key else None
+        if credential is None:
+            raise WrongCredentials
+        if credential.is_disabled:
+            raise AccountDisabled
+        return Principal(credential.account_id, credential.address, credential.version, "ticket")
+
+    def _hear(self, payload: str | None) -> None:
+        """Forget what an announcement makes doubtful."""
+        changes = read_announcement(payload)
+        if changes.is_everything:
+            self._credentials.clear()
+        for account_id in changes.account_ids:
+            self._credentials.void(f"account {account_id}")
+
+    def _cached(self, key: str) -> _Credential | None:
+        return self._credentials.get(key) if self._is_cached else None
+
+    def _is_answered(
+        self, credential: _Credential, key: str, password: str, door: Door, takes_md5: bool
+    ) -> bool:
+        """Whether `credential` and memory say that the password is right."""
+        if door in MAIL_DOORS and self._token(credential, password) is not None:
+            return True
+        fingerprint = self._fingerprint(credential, key, password, takes_md5 and is_md5(password))
+        known = self._remembered.get(fingerprint)
+        return known is not None and known.is_right and known.expires_at > self._monotonic()
+
+    async def _read(self, key: str) -> _Credential | None:
+        generation = self._credentials.generation
+        row = await self._database.fetchrow(_CREDENTIAL, *split_key(key))
+        if row is None:
+            return None  # never kept: an account made this second can sign in
+        credential = _Credential(
+            row["id"],
+            Address.parse(row["address"]),
+            row["is_disabled"],
+            row["password_hash"],
+            row["md5_hash"],
+            row["version"],
+            {bytes(hashed): _Token(token_id, used_at) for token_id, hashed, used_at in row["tokens"]},
+        )
+        if self._is_cached:
+            self._credentials.put(key, credential, (f"account {credential.account_id}",), generation)
+        return credential
+
+    async def _check_password(
+        self,
+        credential: _Credential | None,
+        key: str,
+        password: str,
+        attempt: Attempt,
+        door: Door,
+        takes_md5: bool,
+    ) -> None:
+        """Return when the password is right; None and a wrong one raise `WrongCredentials`, equally late."""
+        takes_md5 = takes_md5 and is_md5(password)
+        fingerprint = self._fingerprint(credential, key, password, takes_md5)
+        while True:
+            known = self._remembered.get(fingerprint)
+            if known is not None and known.expires_at > self._monotonic():
+                self._answer_again(known, attempt)
+                if door not in STATELESS_DOORS:
+                    await self._attempts.reset(attempt)
+                return
+            under_way = self._under_way.get(fingerprint)
+            if under_way is None:
+                break
+            # A mail program opens a dozen connections at once: one hash answers them all.
+            await asyncio.shield(under_way)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._under_way[fingerprint] = done
+        try:
+            is_right = await self._verify(credential, password, attempt, takes_md5)
+            self._remember(fingerprint, is_right, attempt)
+        finally:
+            del self._under_way[fingerprint]
+            done.set_result(None)
+        if not is_right:
+            raise WrongCredentials
+
+    def _answer_again(self, known: _Remembered, attempt: Attempt) -> None:
+        """Answer from memory, within the limits.
+
+        A wrong password that comes again is no new guess: the telephone that still has last week's password
+        must not lock its owner out.
+        """
+        is_known_client = known.is_right and attempt.client in known.clients
+        self._attempts.check_known(attempt, is_known_client=is_known_client)
+        if not known.is_right:
+            raise WrongCredentials
+        if len(known.clients) < MAX_CLIENTS_REMEMBERED:
+            known.clients.add(attempt.client)
+
+    async def _verify(
+        self, credential: _Credential | None, password: str, attempt: Attempt, takes_md5: bool
+    ) -> bool:
+        """Check against the hash, within the limits; None takes as long and is always wrong."""
+        has_failures = await self._attempts.check(attempt)
+
+        async def still_allowed() -> None:
+            await self._attempts.check(attempt)
+
+        try:
+            is_password = await self._hashing.verify(
+                credential.password_hash if credential else None, password, still_allowed
+            )
+            is_right = is_password or (
+                takes_md5
+                and await self._hashing.verify(
+                    credential.md5_hash if credential else None, password.lower(), still_allowed
+                )
+            )
+        except TooBusyToHash as error:
+            raise SignInBusy(BUSY_RETRY_SECONDS) from error
+        if credential is None or not is_right:
+            await self._attempts.record(attempt)
+            return False
+        if has_failures:
+            await self._attempts.reset(attempt)
+        if is_password and (
+            credential.md5_hash is None or self._hashing.is_outdated(credential.password_hash)
+        ):
+            await self._renew(credential, password)
+        return True
+
+    async def _renew(self, credential: _Credential, password: str) -> None:
+        """Hash again with today's parameters. The password is the same, so is its version."""
+        try:
+            password_hash = await self._hashing.hash(password)
+            md5_hash = await self._hashing.hash(md5_of(password))
+        except TooBusyToHash:
+            return  # next time
+        await self._database.execute(
+            "UPDATE credential SET password_hash = $3, md5_hash = $4 "
+            "WHERE account_id = $1 AND password_hash = $2",
+            credential.account_id,
+            credential.password_hash,
+            password_hash,
+            md5_hash,
+        )
+        self._credentials.void(f"account {credential.account_id}")
+
+    def _fingerprint(self, credential: _Credential | None, key: str, password: str, takes_md5: bool) -> bytes:
+        account = f"{credential.account_id}:{credential.version}" if credential else f"nobody:{key}"
+        if takes_md5:  # what is right at a door that takes MD5 is not right at the others
+            account = f"md5:{account}"
+        return hmac.digest(self._secret, f"{account}:{prepare(password)}".encode(), "sha256")
+
+    def _remember(self, fingerprint: bytes, is_right: bool, attempt: Attempt) -> None:
+        self._remembered.pop(fingerprint, None)
+        while len(self._remembered) >= MAX_REMEMBERED:
+            del self._remembered[next(iter(self._remembered))]
+        self._remembered[fingerprint] = _Remembered(
+            is_right, self._monotonic() + REMEMBERED_SECONDS, {attempt.client}
+        )
+
+    def _token(self, credential: _Credential, password: str) -> _Token | None:
+        hashed = token_hash(password) if credential.tokens else None
+        return credential.tokens.get(hashed) if hashed else None
+
+    async def _note_use(self, token: _Token) -> None:
+        now = self._clock()
+        if token.last_used_at is not None and now - token.last_used_at < USED_EVERY:
+            return
+        token.last_used_at = now
+        await self._database.execute(
+            "UPDATE application_password SET last_used_at = $2 WHERE id = $1", token.id, now
+        )
+
+
+def _key(username: str) -> str:
+    """The address that is meant; "" for what is none."""
+    try:
+        return Address.parse(username.strip()[:MAX_USERNAME]).key
+    except BadAddress:
+        return ""

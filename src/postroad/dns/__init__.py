@@ -1,0 +1,1 @@
+"""Look-ups in the DNS, with a cache by TTL."""

@@ -1,0 +1,1 @@
+"""Taking mail: judging, routing, planning, list mail, submission."""

@@ -1,0 +1,272 @@
+"""The compose page: forms to begin with, saving, files, suggestions, sending."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from postroad.mailstore.entries import Entries, Entry
+from postroad.mailstore.errors import QuotaExceeded
+from postroad.mailstore.flags import Flag, FlagChange
+from postroad.mailstore.messages import Messages, thread_of
+from postroad.message.address import Address
+from postroad.message.compose import Attachment
+from postroad.message.headers import Mailbox
+from postroad.protocols.smtp.envelope import Principal
+from postroad.transport.accepting.plan import DraftEntry
+from postroad.transport.accepting.sending import NotSent, Submission
+from postroad.web.mail.drafts import Drafts, Written
+from postroad.web.mail.rows import FORWARDED
+from postroad.web.mail.surroundings import Surroundings
+from postroad.web.shell.door import Door, Visit
+from postroad.web.shell.forms import MAX_FIELDS, MAX_FORM_BYTES, Form, entry_name
+from postroad.web.shell.security import COMPOSE_POLICY
+from postroad.web.shell.views import ComposeForm
+
+MAX_SUGGESTIONS = 8
+MODES = ("reply", "reply-all", "forward")
+MAX_THREAD = 200  # mails of a conversation among which the answered one is looked for
+
+
+class Suggested(Protocol):
+    """Somebody to write to."""
+
+    @property
+    def name(self) -> str:
+        """The display name, "" when it is not known."""
+
+    @property
+    def address(self) -> str:
+        """The mail address."""
+
+
+class People(Protocol):
+    """What the page needs to suggest recipients."""
+
+    async def matching(self, account_id: int, text: str, limit: int) -> Sequence[Suggested]:
+        """People one writes with, the likeliest first."""
+
+
+class Composing:
+    """Endpoints of the compose page."""
+
+    def __init__(
+        self,
+        door: Door,
+        surroundings: Surroundings,
+        drafts: Drafts,
+        entries: Entries,
+        messages: Messages,
+        people: People,
+        submission: Submission,
+        max_upload_bytes: int,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._door = door
+        self._surroundings = surroundings
+        self._drafts = drafts
+        self._entries = entries
+        self._messages = messages
+        self._people = people
+        self._submission = submission
+        self._max_upload_bytes = max_upload_bytes
+        self._clock = clock
+
+    def routes(self) -> list[BaseRoute]:
+        """The page and what its script calls."""
+        changing = self._door.changing
+        upload_limit = self._max_upload_bytes + MAX_FORM_BYTES
+        return [
+            Route("/mail/compose", self._door.reading(self.page), methods=["GET"]),
+            Route("/mail/compose/save", changing(self.save), methods=["POST"]),
+            Route(
+                "/mail/compose/attachments",
+                self._door.uploading(self.upload),
+                methods=["POST"],
+                max_body_size=upload_limit,
+            ),
+            Route("/mail/compose/send", changing(self.send), methods=["POST"]),
+            Route("/mail/compose/discard", changing(self.discard), methods=["POST"]),
+            Route("/mail/suggest", self._door.reading(self.suggest), methods=["GET"]),
+        ]
+
+    async def page(self, visit: Visit) -> Response:
+        """A new mail, a draft, an answer or a forward."""
+        form = await self._start(visit)
+        around = await self._surroundings.around(visit.account_id)
+        whole = await self._surroundings.whole(visit, around, None)
+        values = {**whole, "form": form, "upload_limit": self._max_upload_bytes}
+        page = self._door.page("compose.html", visit.dates, values)
+        page.headers["content-security-policy"] = COMPOSE_POLICY
+        return page
+
+    async def _start(self, visit: Visit) -> ComposeForm:
+        query = visit.request.query_params
+        draft, source = entry_name(query.get("draft", "")), entry_name(query.get("source", ""))
+        if draft is not None:
+            return await self._drafts.form_of_draft(visit.account_id, draft)
+        mode = query.get("mode", "")
+        if source is not None and mode in MODES:
+            language = visit.dates.language.code
+            return await self._drafts.form_of_answer(visit.account_id, _sender(visit), source, mode, language)
+        return ComposeForm(
+            to=query.get("to", "")[:5000],
+            cc=query.get("cc", "")[:5000],
+            bcc=query.get("bcc", "")[:5000],
+            subject=query.get("subject", "")[:900],
+            text=query.get("body", "")[:20_000],
+            is_rich="body" not in query,
+        )
+
+    # -- keeping
+
+    async def save(self, visit: Visit, form: Form) -> Response:
+        """Keep the draft as the form holds it."""
+        return await self._save(visit, form, ())
+
+    async def upload(self, visit: Visit) -> Response:
+        """Keep the draft with one more file."""
+        try:
+            async with visit.request.form(
+                max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FORM_BYTES
+            ) as sent:
+                fields = [(name, value) for name, value in sent.multi_items() if isinstance(value, str)]
+                files = [value for _, value in sent.multi_items() if isinstance(value, UploadFile)]
+                if len(files) != 1:
+                    raise HTTPException(400, "one file was expected")
+                attachment = Attachment(
+                    (files[0].filename or visit.say("file"))[-200:],
+                    (files[0].content_type or "application/octet-stream")[:100],
+                    await files[0].read(),
+                )
+        except MultiPartException as error:
+            raise HTTPException(400, "the upload is malformed") from error
+        return await self._save(visit, Form(fields), (attachment,))
+
+    async def _save(self, visit: Visit, form: Form, uploaded: Sequence[Attachment]) -> Response:
+        try:
+            written = await self._drafts.written(visit.account_id, _sender(visit), form, uploaded)
+        except HTTPException as error:
+            if error.status_code != 409:
+                raise
+            text = visit.say("this draft was sent or thrown away in another window")
+            return JSONResponse({"error": text}, 409)
+        if (problem := self._too_large(visit, written)) is not None:
+            return problem
+        content = await self._drafts.content(written, is_draft=True)
+        try:
+            stored = await self._drafts.keep(visit.account_id, written, content)
+        except QuotaExceeded:
+            return JSONResponse({"error": visit.say("the mailbox is full")}, 507)
+        return JSONResponse(
+            {
+                "draft": str(stored.name),
+                "saved_at": visit.dates.clock(self._clock()),
+                "is_whole": not written.bad_recipients,
+                "attachments": [
+                    {"section": file.section, "name": file.name, "size": file.size_bytes}
+                    for file in stored.files()
+                ],
+            }
+        )
+
+    async def discard(self, visit: Visit, form: Form) -> Response:
+        """Throw the draft away."""
+        name = entry_name(form.get("draft"))
+        if name is not None:
+            await self._drafts.discard(visit.account_id, name)
+        return JSONResponse({"toast": visit.say("The draft was thrown away.")})
+
+    def _too_large(self, visit: Visit, written: Written) -> Response | None:
+        total = sum(len(attachment.content) for attachment in written.draft.attachments)
+        if total <= self._max_upload_bytes:
+            return None
+        limit = visit.dates.language.size(self._max_upload_bytes)
+        return JSONResponse({"error": visit.say("all files together may have %(limit)s", limit=limit)}, 413)
+
+    # -- sending
+
+    async def send(self, visit: Visit, form: Form) -> Response:
+        """Send the mail; then its draft goes, and the mail it answers is marked."""
+        try:
+            written = await self._drafts.written(visit.account_id, _sender(visit), form)
+        except HTTPException as error:
+            if error.status_code != 409:
+                raise
+            text = visit.say("This draft was sent or thrown away in another window.")
+            return JSONResponse({"error": text}, 409)
+        draft = written.draft
+        people = [*draft.to, *draft.cc, *draft.bcc]
+        if written.bad_recipients:
+            text = visit.say("“%(address)s” is not a mail address.", address=written.bad_recipients[0][:100])
+            return JSONResponse({"error": text, "field": "to"}, 422)
+        if not people:
+            return JSONResponse(
+                {"error": visit.say("Please say who this message is for."), "field": "to"}, 422
+            )
+        if (problem := self._too_large(visit, written)) is not None:
+            return problem
+        recipients = list(
+            {(one := Address.parse(person.address_text)).key: one for person in people}.values()
+        )
+        content = await self._drafts.content(written, is_draft=False)
+        account = Principal(visit.account_id, visit.session.address)
+        kept = written.stored.name if written.stored else None
+        entry = DraftEntry(visit.account_id, kept.folder_id, kept.uid) if kept else None
+        try:
+            await self._submission.send(account, content, recipients, draft=entry)
+        except NotSent as refusal:
+            return JSONResponse({"error": _explained(visit, refusal)}, 422)
+        answered = await self._mark_answered(visit, written)
+        next_page = f"/mail/message/{answered.folder_id}/{answered.uid}" if answered else "/mail"
+        return JSONResponse({"toast": visit.say("Sent."), "next": next_page})
+
+    async def _mark_answered(self, visit: Visit, written: Written) -> Entry | None:
+        """Mark the mail that was answered or forwarded, wherever it lies: it is found by its message-id."""
+        draft = written.draft
+        wanted = draft.in_reply_to or next(reversed(draft.references), None)
+        if wanted is None:
+            return None
+        root = draft.references[0] if draft.references else wanted
+        change = (
+            FlagChange.adding(Flag.ANSWERED) if draft.in_reply_to else FlagChange.adding(Flag(0), [FORWARDED])
+        )
+        thread = await self._entries.thread(visit.account_id, thread_of(root), MAX_THREAD)
+        described = await self._messages.describe([entry.message_id for entry in thread])
+        answered = None
+        for entry in thread:
+            about = described.get(entry.message_id)
+            if about is not None and about.message_id == wanted:
+                await self._entries.set_flags(visit.account_id, entry.folder_id, [entry.uid], change)
+                answered = answered or entry
+        return answered
+
+    # -- suggestions
+
+    async def suggest(self, visit: Visit) -> Response:
+        """People whose name or address holds what was typed."""
+        text = visit.request.query_params.get("q", "")[:100].strip()
+        people = await self._people.matching(visit.account_id, text, MAX_SUGGESTIONS) if text else []
+        return JSONResponse({"people": [{"name": one.name, "address": one.address} for one in people]})
+
+
+def _explained(visit: Visit, refusal: NotSent) -> str:
+    """Why nothing was sent, and because of whom."""
+    reason = refusal.reply.text.splitlines()[0] if refusal.reply.text else str(refusal.reply.code)
+    if refusal.refused:
+        address = str(refusal.refused[0].recipient.address)
+        return visit.say("Not sent because of %(address)s: %(reason)s", address=address, reason=reason)
+    if refusal.reply.is_temporary:
+        return visit.say("Not sent now, please try again later: %(reason)s", reason=reason)
+    return visit.say("Not sent: %(reason)s", reason=reason)
+
+
+def _sender(visit: Visit) -> Mailbox:
+    return Mailbox(visit.session.display_name, str(visit.session.address))

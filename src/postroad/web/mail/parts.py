@@ -1,0 +1,154 @@
+"""A stored mail taken apart for its page: which parts are read, which are files, and their bytes.
+
+Only the parts that are shown are fetched: offsets were computed when the mail came (message/scan.py).
+"""
+
+from __future__ import annotations
+
+from asyncio import to_thread
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
+
+import msgspec
+
+from postroad.mailstore.messages import Description, Messages
+from postroad.message.scan import Part, find_part, walk
+from postroad.message.text import body_leaves, decoded, part_text
+from postroad.web.shell.views import Attachment
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+MAX_TEXT_BYTES = 4 * 1024 * 1024  # of one text part that is shown; Gmail clips at 102 KB
+IN_THREAD_BYTES = 128 * 1024  # working through more would hold up everybody else's requests
+# What browsers show without running anything. SVG is a document with scripts, so it is no picture here.
+IMAGE_SIGNATURES = {
+    "image/png": (b"\x89PNG\r\n\x1a\n",),
+    "image/jpeg": (b"\xff\xd8\xff",),
+    "image/gif": (b"GIF87a", b"GIF89a"),
+    "image/webp": (b"RIFF",),
+    "image/bmp": (b"BM",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPart:
+    """A part and the section number that names it in addresses."""
+
+    section: str
+    part: Part
+
+
+def shown_parts(root: Part) -> list[FoundPart]:
+    """The text parts one reads, in order, HTML preferred among alternatives."""
+    sections = {id(part): section for section, part in walk(root)}
+    return [
+        FoundPart(sections[id(part)], part)
+        for part in body_leaves(root, preferred="html")
+        if id(part) in sections
+    ]
+
+
+def calendar_part(root: Part) -> FoundPart | None:
+    """The first calendar part, shown as a card."""
+    return next(
+        (
+            FoundPart(section, part)
+            for section, part in walk(root)
+            if part.media_type == "text/calendar" or part.media_type == "application/ics"
+        ),
+        None,
+    )
+
+
+def file_parts(root: Part, shown_content_ids: frozenset[str] = frozenset()) -> list[FoundPart]:
+    """The parts shown as files: attachments, and pictures of the text that its HTML does not show."""
+    found = []
+    for section, part in _outer_parts(root):
+        if part.children or part.media_type == "text/calendar":
+            continue
+        is_picture = part.content_type == "image" and not part.is_attachment
+        if part.is_attachment or (is_picture and part.content_id not in shown_content_ids):
+            found.append(FoundPart(section, part))
+    return found
+
+
+def _outer_parts(root: Part) -> Iterator[tuple[str, Part]]:
+    """Every part but those inside enclosed mails, which are files as a whole."""
+    enclosed: tuple[str, ...] = ()
+    for section, part in walk(root):
+        if enclosed and section.startswith(enclosed):
+            continue
+        if part.message is not None:
+            enclosed = (*enclosed, section + ".")
+        yield section, part
+
+
+def file_name(part: Part, fallback: str) -> str:
+    """The name a file is shown and saved under."""
+    if part.filename:
+        return part.filename.replace("/", "_").replace("\\", "_")[:200]
+    if part.message is not None or part.content_type == "message":
+        subject = part.envelope.subject if part.envelope else None
+        return f"{(subject or fallback)[:80].replace('/', '_')}.eml"
+    ending = {"plain": "txt", "jpeg": "jpg", "svg+xml": "svg"}.get(part.subtype, part.subtype)
+    return f"{fallback}.{ending}" if ending.isalnum() and len(ending) <= 5 else fallback
+
+
+def decoded_size(part: Part) -> int:
+    """About how many bytes a part has when decoded: base64 carries three in four, but for line ends."""
+    if part.encoding != "base64":
+        return part.size_bytes
+    return max(part.size_bytes - 2 * part.line_count, 0) * 3 // 4
+
+
+def attachment(message_url: str, found: FoundPart, fallback: str) -> Attachment:
+    """A file as the page shows it."""
+    part = found.part
+    size = decoded_size(part)
+    url = f"{message_url}/part/{found.section}"
+    preview = f"{url}?preview=1" if part.media_type in IMAGE_SIGNATURES else None
+    return Attachment(file_name(part, fallback), part.media_type, size, url, preview)
+
+
+class Parts:
+    """Fetches and decodes parts of stored mails."""
+
+    def __init__(self, messages: Messages) -> None:
+        self._messages = messages
+
+    async def text(self, message_id: int, part: Part) -> str:
+        """A text part as Unicode, cut at `MAX_TEXT_BYTES`."""
+        end = min(part.body_end, part.body_start + MAX_TEXT_BYTES)
+        body = await self._messages.body_range(message_id, part.body_start, end)
+        return part_text(body, _moved(part, body))
+
+    async def content(self, message_id: int, part: Part) -> bytes:
+        """A part's bytes, decoded."""
+        body = await self._messages.body_range(message_id, part.body_start, part.body_end)
+        return await in_thread(len(body), decoded, body, _moved(part, body))
+
+
+async def in_thread(size_bytes: int, function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
+    """Call a pure function: at once for little data, in a thread for much."""
+    if size_bytes > IN_THREAD_BYTES:
+        return await to_thread(function, *arguments, **named)
+    return function(*arguments, **named)
+
+
+def part_of(description: Description, section: str) -> Part | None:
+    """The leaf or enclosed mail that a section names; None for a container or nothing."""
+    if len(section) > 100:
+        return None
+    part = find_part(description.structure, section)
+    return None if part is None or part.children else part
+
+
+def is_safe_image(media_type: str, content: bytes) -> bool:
+    """Whether the bytes are what the type says, and the type is one that may be shown."""
+    return any(content.startswith(signature) for signature in IMAGE_SIGNATURES.get(media_type, ()))
+
+
+def _moved(part: Part, body: bytes) -> Part:
+    return msgspec.structs.replace(part, header_start=0, body_start=0, body_end=len(body))

@@ -1,0 +1,139 @@
+"""The way into the webmail: the sign-in page, the session behind a right password, what a refusal says.
+
+Used by the page's own form and by the doors that other systems' pages post to; those hold an address with a
+password in it, so nothing of the request's own address goes into a page here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Literal
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from postroad.directory.errors import AccountDisabled, SignInBusy, SignInRefused, TooManyFailures
+from postroad.directory.identity.sessions import Sessions
+from postroad.directory.identity.sign_in import Principal
+from postroad.web.shell.door import LANGUAGE_COOKIE, SESSION_COOKIE, Door
+from postroad.web.shell.languages import NAMES, Dates
+
+Place = Literal["mailbox", "summary", "compose"]
+
+MAX_USERNAME = 320
+MAX_RECIPIENTS = (
+    1000  # characters of an address line, so that the page's address stays one that browsers take
+)
+_PATHS: Mapping[Place, str] = {
+    "mailbox": "/mail",
+    "summary": "/mail/summary",
+    "compose": "/mail/compose",
+}
+
+
+class SignOn:
+    """Lets people in, or shows them the sign-in page."""
+
+    def __init__(self, door: Door, sessions: Sessions, session_seconds: int) -> None:
+        self._door = door
+        self._sessions = sessions
+        self._session_seconds = session_seconds
+
+    def client(self, request: Request) -> str:
+        """The client's IP address, by which failures are counted."""
+        return self._door.client(request)
+
+    # -- for doors outside the webmail
+
+    async def page(self, request: Request, place: Place, account: str = "") -> Response:
+        """The sign-in page before `place`; who is signed in already goes on to it."""
+        if await self._door.visit(request) is not None:
+            return RedirectResponse(_PATHS[place], 303)
+        return self.form(request, self._door.dates(request), _PATHS[place], username=account)
+
+    async def enter(
+        self, request: Request, principal: Principal, place: Place, recipients: str = ""
+    ) -> Response:
+        """Open a session, in place of the browser's one before, and go to `place`."""
+        return await self.open(request, principal, _path(place, recipients))
+
+    def refused(
+        self, request: Request, refusal: SignInRefused, place: Place, account: str = "", recipients: str = ""
+    ) -> Response:
+        """The sign-in page with the account filled in and the reason above it."""
+        return self.explained(request, refusal, _path(place, recipients), account)
+
+    def stale(self, request: Request, place: Place, recipients: str = "") -> Response:
+        """The sign-in page for whose ticket is not good, or not any more."""
+        dates = self._door.dates(request)
+        text = dates.language.say("This link has run out or was used already. Please sign in.")
+        return self.form(request, dates, _path(place, recipients), text, "", 401)
+
+    # -- for the page's own form as well
+
+    async def open(self, request: Request, principal: Principal, next_page: str) -> Response:
+        """Open a session and go to `next_page`."""
+        token = await self._sessions.open(principal)
+        before = request.cookies.get(SESSION_COOKIE, "")
+        if before:
+            await self._sessions.close(before)
+        response = RedirectResponse(next_page, 303)
+        self._door.set_session(request, response, token, self._session_seconds)
+        session = await self._sessions.find(token)
+        if session is not None and session.language in NAMES and LANGUAGE_COOKIE not in request.cookies:
+            # Pages that know no account (errors, the next sign-in) speak its language too.
+            self._door.set_language(request, response, session.language)
+        return response
+
+    def explained(
+        self, request: Request, refusal: SignInRefused, next_page: str, username: str = ""
+    ) -> Response:
+        """The sign-in page again, with the refusal in the visitor's words, its status and headers."""
+        dates = self._door.dates(request)
+        text, status, headers = explanation(refusal, dates)
+        return self.form(request, dates, next_page, text, username, status, headers)
+
+    def form(
+        self,
+        request: Request,
+        dates: Dates,
+        next_page: str,
+        error: str = "",
+        username: str = "",
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """The sign-in page that goes on to `next_page`."""
+        query = urlencode({"next": next_page}) if next_page not in ("", "/mail") else ""
+        values = {
+            "error": error,
+            "message": "",
+            "username": username[:MAX_USERNAME],
+            "next": next_page,
+            "csrf": "",
+            "here": "/mail/login" + (f"?{query}" if query else ""),
+        }
+        return self._door.page("login.html", dates, values, status, headers)
+
+
+def explanation(refusal: SignInRefused, dates: Dates) -> tuple[str, int, dict[str, str]]:
+    """A refusal in the visitor's words, its status, and the headers that go with it."""
+    say = dates.language.say
+    if isinstance(refusal, SignInBusy):
+        return say("The server is busy. Please try again."), 503, {"retry-after": str(refusal.retry_after)}
+    if isinstance(refusal, TooManyFailures):
+        until = dates.clock(dates.now + timedelta(seconds=refusal.retry_after))
+        text = say("Too many failed attempts. Please try again after %(time)s.", time=until)
+        return text, 429, {"retry-after": str(refusal.retry_after)}
+    if isinstance(refusal, AccountDisabled):
+        return say("This account is disabled. Please ask your administrator."), 403, {}
+    return say("The address or the password is wrong."), 401, {}
+
+
+def _path(place: Place, recipients: str) -> str:
+    """Where a place is; a line of recipients that is too long for an address is left out."""
+    if place == "compose" and recipients and len(recipients) <= MAX_RECIPIENTS and recipients.isprintable():
+        return f"{_PATHS[place]}?{urlencode({'to': recipients})}"
+    return _PATHS[place]

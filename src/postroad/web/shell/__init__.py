@@ -1,0 +1,1 @@
+"""What every page stands in: the visit, languages, security, assets, errors."""

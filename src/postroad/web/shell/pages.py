@@ -1,0 +1,51 @@
+"""Rendering: the Jinja environment, and one method a kind of page that gives templates everything they read.
+
+Templates escape by default; markup that is not escaped was made by `frame.py` or `text_body.py`, and says so
+by its type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from postroad.web.shell.assets import Assets
+from postroad.web.shell.languages import Dates, template_functions
+from postroad.web.shell.views import FolderItem
+from postroad.web.shell.words import SEARCH_EXAMPLES, SWATCHES, folder_name, script_strings
+
+TEMPLATES = Path(__file__).parent.parent / "templates"
+
+
+class Pages:
+    """Turns a template's name and values into HTML."""
+
+    def __init__(self, assets: Assets) -> None:
+        self._environment = Environment(
+            loader=FileSystemLoader(TEMPLATES),
+            autoescape=select_autoescape(default=True, default_for_string=True),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.globals.update(asset=assets.url, modules=assets.modules, static=assets.static)
+
+    def render(self, template: str, dates: Dates, values: Mapping[str, object]) -> str:
+        """Render `template` for a visitor. Raises `FrontEndMissing` when the bundle is not built."""
+        language = dates.language
+
+        def name_of(folder: FolderItem) -> str:
+            return folder_name(folder, language)
+
+        return self._environment.get_template(template).render(
+            {
+                **template_functions(dates),
+                "folder_name": name_of,
+                "strings": script_strings(language),
+                "search_examples": tuple((example, language.say(text)) for example, text in SEARCH_EXAMPLES),
+                "swatches": tuple((language.say(name), value) for name, value in SWATCHES),
+                **values,
+            }
+        )
