@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import pty
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from postroad.cli.app import split_options
 from postroad.cli.arguments import quota_of
+from postroad.cli.desk import ERRORS as CODES
 from postroad.cli.desk import Failed
 from postroad.cli.output import Grid, cell_text, columns, grid_text, printable, size_text
 from postroad.cli.words import ERRORS, TEXTS, explain, language_of
@@ -318,3 +320,11 @@ def test_taking_options_out_leaves_the_rest_in_order(words: list[str]) -> None:
 @given(st.text())
 def test_what_is_printed_holds_no_controls(text: str) -> None:
     assert not any(ord(sign) < 32 and sign not in "\n\t" for sign in printable(text))
+
+
+@pytest.mark.parametrize("name", sorted(CODES))
+def test_every_error_with_a_code_is_where_its_name_says(name: str) -> None:
+    """The names are text, so that no command loads every room: a class that moved would go untold."""
+    module, _, kind = name.rpartition(".")
+    found = getattr(importlib.import_module(module), kind)
+    assert f"{found.__module__}.{found.__qualname__}" == name

@@ -213,7 +213,7 @@ def _code_of(error: Exception) -> tuple[str | None, Mapping[str, object]]:
 
 
 ERRORS = {
-    "postroad.config.BadSettings": "bad-settings",
+    "postroad.config.settings.BadSettings": "bad-settings",
     "postroad.db.binaries.ClusterFailed": "database-not-started",
     "postroad.db.binaries.ClusterDiskFull": "disk-full",
     "postroad.db.dump.DumpFailed": "dump-failed",
