@@ -28,8 +28,8 @@ async def test_every_key_of_the_campaign_side_begins_with_the_customer(database:
 async def test_the_three_ids_of_a_run_come_from_different_ranges(database: Database) -> None:
     customer = await database.fetchval("INSERT INTO customer (username) VALUES ('a') RETURNING id")
     task = await database.fetchval(
-        "INSERT INTO task (customer_id, ident, state, sender_kind, send_at) VALUES ($1, 'x', 1, 'all', now()) "
-        "RETURNING id",
+        "INSERT INTO task (customer_id, ident, state, sender_kind, send_at) "
+        "VALUES ($1, 'x', 1, 'all', now()) RETURNING id",
         customer,
     )
     run = await database.fetchval(
@@ -64,7 +64,7 @@ async def test_settling_a_recipient_touches_no_index(database: Database) -> None
     async with database.connection() as connection:
         for state in (1, 2):
             await connection.execute(
-                "UPDATE recipient SET state = $1, changed_at = now(), day = '2026-01-01', attempts = attempts + 1 "
+                "UPDATE recipient SET state = $1, changed_at = now(), day = '2026-01-01', attempts = 1 "
                 "WHERE customer_id = 1 AND run_id = 1 AND number % 10 = 3",
                 state,
             )
