@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from postroad.message.address import Address
 from postroad.protocols.smtp.client import TlsUse
 from postroad.protocols.smtp.envelope import Envelope
-from postroad.transport.delivery.security import Security, relay_security
+from postroad.transport.delivery.security import RelayTls, Security, relay_security
 from tests.certificates import Authority
 from tests.sink import Sink, running
 from tests.transport.conftest import House, mail, recipients
@@ -140,14 +141,11 @@ def test_every_way_to_meet_a_smart_host() -> None:
     assert relay_security("auto", TlsUse.OFF, sends_password=True, address=far_away) == proved
     assert relay_security("auto", usual, sends_password=True, address=here) == Security(usual)
     assert relay_security("auto", usual, sends_password=False, address=far_away) == Security(usual)
-    for sends_password in (True, False):
-        for address in (far_away, here):
-            seen = {
-                "verified": proved,
-                "required": Security(TlsUse.REQUIRED),
-                "off": Security(TlsUse.OFF),
-            }
-            for chosen, security in seen.items():
-                assert (
-                    relay_security(chosen, usual, sends_password=sends_password, address=address) == security
-                )  # type: ignore[arg-type]
+    whatever: dict[RelayTls, Security] = {
+        "verified": proved,
+        "required": Security(TlsUse.REQUIRED),
+        "off": Security(TlsUse.OFF),
+    }
+    for sends_password, address in itertools.product((True, False), (far_away, here)):
+        for chosen, security in whatever.items():
+            assert relay_security(chosen, usual, sends_password=sends_password, address=address) == security
