@@ -11,7 +11,7 @@ from datetime import timedelta
 import asyncpg
 import structlog
 
-from postroad.db.pool import Database
+from postroad.db.pool import Database, DatabaseUnavailable
 
 BATCH = 100
 LOCK_MILLISECONDS = 200  # somebody reads it: the next time, then
@@ -46,7 +46,9 @@ class GoneViews:
                 name = await connection.fetchval("SELECT quote_ident(oa_view_name($1))", account_id)
                 await connection.execute(f"DROP VIEW IF EXISTS oa.{name}")
                 await connection.execute("DELETE FROM oa_view_gone WHERE account_id = $1", account_id)
-        except asyncpg.LockNotAvailableError:
+        except DatabaseUnavailable as error:
+            if not isinstance(error.__cause__, asyncpg.LockNotAvailableError):
+                raise
             await self._database.execute(
                 "UPDATE oa_view_gone SET try_at = now() + $2::interval WHERE account_id = $1",
                 account_id,

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ DRIFT_SECONDS = 10.0  # how often the role's own settings and password are compa
 # A listener that does not read keeps every announcement; at the queue's end (8 GB) every transaction that
 # announces something fails. Long before that, nobody has anything to lose but the one who holds it.
 FULL_QUEUE = 0.02
-GRACE_SECONDS = 5  # over a statement's time, for its own time-out to act first
+GRACE_SECONDS = 3  # over a statement's time, for its own time-out to act first
 
 log = structlog.get_logger("postroad.bridges.oa.watch")
 
@@ -45,6 +45,10 @@ _END = """
 SELECT count(*) FILTER (WHERE pg_terminate_backend(a.pid))
 FROM unnest($1::int[], $2::timestamptz[]) AS gone (pid, since)
 JOIN pg_stat_activity a ON a.pid = gone.pid AND a.backend_start = gone.since
+"""
+_CLEAR = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE usename = $1 AND datname = current_database() AND xact_start IS NOT NULL
 """
 _ROWS = """
 SELECT pg_total_relation_size('oa.websent') + pg_total_relation_size('oa.websentattach') AS size_bytes,
@@ -167,15 +171,26 @@ class RoleWatch:
             log.warning("oa_writing", allowed=allowed, size_bytes=row["size_bytes"], most_bytes=most)
 
 
-async def end_all(database: Database, role: str) -> int:
-    """End every session of the role, before the schema changes: an open transaction would hold that up."""
-    return int(
-        await database.fetchval(
-            "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity "
-            "WHERE usename = $1 AND datname = current_database()",
-            role,
-        )
-    )
+@asynccontextmanager
+async def nobody_in_the_way(dsn: str, role: str) -> AsyncIterator[None]:
+    """End the role's transactions while the body runs: the schema cannot change under an open one.
+
+    The workers that look after the role otherwise do not run yet. Raises nothing of its own.
+    """
+
+    async def keep_clear() -> None:
+        async with Database(dsn, max_size=1) as database:
+            while True:
+                with suppress(DatabaseUnavailable):
+                    await database.execute(_CLEAR, role)
+                await asyncio.sleep(1.0)
+
+    task = asyncio.create_task(keep_clear(), name="OA sessions before migrations")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def memory_of_process(pid: int) -> int:
