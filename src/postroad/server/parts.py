@@ -12,6 +12,7 @@ from postroad.config import Settings
 from postroad.db.jobs import REMOVING_BLOBS
 from postroad.db.notify import Announcer, Listener
 from postroad.db.pool import Database
+from postroad.db.tasks import TaskSupervisor
 from postroad.directory.addresses.accounts import Accounts
 from postroad.directory.addresses.domains import Domains
 from postroad.directory.addresses.resolver import Resolver
@@ -51,6 +52,7 @@ class Parts:
     """What doors are opened on. `indexer.run` and `jobs` go on beside the work."""
 
     clock: Clock
+    tasks: TaskSupervisor
     database: Database
     accounts: Accounts
     domains: Domains
@@ -74,18 +76,23 @@ class Parts:
 
 @asynccontextmanager
 async def open_parts(
-    settings: Settings, dsn: str, clock: Clock, watch: Callable[[Attempted], None] | None = None
+    settings: Settings,
+    dsn: str,
+    clock: Clock,
+    watch: Callable[[Attempted], None] | None = None,
+    tasks: TaskSupervisor | None = None,
 ) -> AsyncIterator[Parts]:
     """Build everything on the database `dsn`; drained and closed, top floor first, when the body ends.
 
-    `watch` is told of every attempt to deliver. An unreachable database is no error: services say so call by
-    call until it is back.
+    `watch` is told of every attempt to deliver; `tasks` keeps what goes on for ever. An
+    unreachable database is no error: services say so call by call until it is back.
     """
+    tasks = tasks or TaskSupervisor()
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         database = await enter(Database(dsn, max_size=pool_size(settings.workers)))
-        announcer = await enter(Announcer(database))
-        listener = await enter(Listener(dsn))
+        announcer = await enter(Announcer(database, tasks))
+        listener = await enter(Listener(dsn, tasks))
         outbox = Outbox()
 
         hashing = PasswordHashing()
@@ -115,6 +122,7 @@ async def open_parts(
                     changes=changes,
                     announcer=announcer,
                     listener=listener,
+                    tasks=tasks,
                 ),
                 clock,
                 watch=watch,
@@ -133,6 +141,7 @@ async def open_parts(
         attempts = Attempts(database, settings.sign_in, clock)
         yield Parts(
             clock=clock,
+            tasks=tasks,
             database=database,
             accounts=accounts,
             domains=domains,
