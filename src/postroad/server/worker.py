@@ -22,6 +22,7 @@ from postroad.db.migrate import read_migrations
 from postroad.db.pool import DatabaseUnavailable
 from postroad.listeners.tls import BadCertificate, ServerTls
 from postroad.server import logs
+from postroad.server.access_doors import AccessDoors
 from postroad.server.certificate import CertificateFiles
 from postroad.server.health import App, Check, Health
 from postroad.server.jobs import keep_running
@@ -97,12 +98,14 @@ class Worker:
                 open_parts(self._settings, self._spec.dsn, lambda: datetime.now(UTC), self._metrics.attempted)
             )
             smtp = SmtpDoors(self._settings, parts, self._tls, self._metrics.registry)
+            access = AccessDoors(self._settings, parts, self._tls, self._metrics.registry)
             pages = open_pages(self._settings, parts)
             webs = self._web_servers(parts, pages)
             async with asyncio.TaskGroup() as group:
                 for server, door in webs:
                     group.create_task(server.serve(bind_web(self._spec.addresses[door])))
                 await smtp.open(self._spec.addresses)
+                await access.open(self._spec.addresses)
                 helpers = [
                     group.create_task(parts.indexer.run()),
                     group.create_task(parts.oa_sql.outgoing.run()),
@@ -124,7 +127,8 @@ class Worker:
                 pages.stop()
                 for server, _ in webs:
                     server.should_exit = True
-                await smtp.drain(self._settings.drain_seconds * GRACE_SHARE)
+                grace = self._settings.drain_seconds * GRACE_SHARE
+                await asyncio.gather(smtp.drain(grace), access.drain(grace))
         log.info("worker_stopped")
         return 0
 
