@@ -153,6 +153,7 @@ SHORT_LIVED = {
     "db/group_commit.py",
     "db/tasks.py",
     "dns/lookups.py",
+    "listeners/access.py",
     "listeners/smtp_session.py",
     "listeners/tls_first.py",
     "server/supervisor.py",

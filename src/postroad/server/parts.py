@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from postroad.bridges.oa.service import OaSql, open_oa_sql
 from postroad.config import Settings
+from postroad.db.advisory_locks import AdvisoryLocks
 from postroad.db.jobs import REMOVING_BLOBS
 from postroad.db.notify import Announcer, Listener
 from postroad.db.pool import Database
@@ -30,6 +31,7 @@ from postroad.mailstore.correspondents import Correspondents
 from postroad.mailstore.entries import Entries
 from postroad.mailstore.folders import Folders, ensure_defaults_in
 from postroad.mailstore.indexer import Indexer
+from postroad.mailstore.maildrop import Maildrops
 from postroad.mailstore.messages import Messages
 from postroad.mailstore.quota import Quota
 from postroad.mailstore.search import Search
@@ -39,7 +41,7 @@ from postroad.transport.delivery.outcomes import Attempted
 from postroad.transport.service import Neighbours, Transport
 
 # Sessions, deliveries and pages hold a connection for a few milliseconds: ten carry thousands of statements a
-# second. All workers together stay below the embedded cluster's 500 (three more connections a worker stand
+# second. All workers together stay below the embedded cluster's 500 (four more connections a worker stand
 # outside its pool).
 POOL_CONNECTIONS = 10
 ALL_CONNECTIONS = 450
@@ -64,6 +66,7 @@ class Parts:
     entries: Entries
     messages: Messages
     append: Append
+    maildrops: Maildrops
     quota: Quota
     correspondents: Correspondents
     search: Search
@@ -108,6 +111,9 @@ async def open_parts(
         blobs = Blobs(settings.blob_location)
         messages = Messages(database, blobs, settings.storage.inline_bytes)
         quota = Quota(database, clock)
+        folders = Folders(database, changes)
+        entries = Entries(database, changes)
+        locks = await enter(AdvisoryLocks(database))
 
         transport = await enter(
             Transport(
@@ -149,10 +155,11 @@ async def open_parts(
             sign_in=sign_in,
             sessions=sessions,
             tickets=tickets,
-            folders=Folders(database, changes),
-            entries=Entries(database, changes),
+            folders=folders,
+            entries=entries,
             messages=messages,
             append=Append(database, messages, changes, clock),
+            maildrops=Maildrops(database, locks, folders, entries, messages),
             quota=quota,
             correspondents=Correspondents(database),
             search=Search(database, messages),
@@ -175,4 +182,4 @@ async def open_parts(
 
 def pool_size(workers: int) -> int:
     """How many connections the pool of each of `workers` may open."""
-    return max(4, min(POOL_CONNECTIONS, ALL_CONNECTIONS // workers - 3))
+    return max(4, min(POOL_CONNECTIONS, ALL_CONNECTIONS // workers - 4))

@@ -23,6 +23,7 @@ from postroad.db.pool import DatabaseUnavailable
 from postroad.db.tasks import TaskSupervisor
 from postroad.listeners.tls import BadCertificate, ServerTls
 from postroad.server import logs
+from postroad.server.access_doors import AccessDoors
 from postroad.server.certificate import CertificateFiles
 from postroad.server.health import App, Check, Health
 from postroad.server.jobs import keep_running
@@ -105,12 +106,14 @@ class Worker:
                 )
             )
             smtp = SmtpDoors(self._settings, parts, self._tls, self._metrics.registry)
+            access = AccessDoors(self._settings, parts, self._tls, self._metrics.registry)
             pages = open_pages(self._settings, parts)
             webs = self._web_servers(parts, pages)
             async with asyncio.TaskGroup() as group:
                 for server, door in webs:
                     group.create_task(server.serve(bind_web(self._spec.addresses[door])))
                 await smtp.open(self._spec.addresses)
+                await access.open(self._spec.addresses)
                 keep = self._tasks.keep
                 helpers = [
                     keep("indexer", parts.indexer.run),
@@ -135,7 +138,8 @@ class Worker:
                 pages.stop()
                 for server, _ in webs:
                     server.should_exit = True
-                await smtp.drain(self._settings.drain_seconds * GRACE_SHARE)
+                grace = self._settings.drain_seconds * GRACE_SHARE
+                await asyncio.gather(smtp.drain(grace), access.drain(grace))
         log.info("worker_stopped")
         return 0
 
