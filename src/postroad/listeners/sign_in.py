@@ -18,7 +18,7 @@ class Checks(Protocol):
     """What is needed of the directory (`directory.sign_in.SignIn`)."""
 
     async def check(
-        self, username: str, password: str, client: str, door: directory.Door
+        self, username: str, password: str, client: str, entrance: directory.Entrance
     ) -> directory.Principal:
         """Say who signs in."""
         ...

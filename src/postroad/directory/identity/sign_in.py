@@ -1,8 +1,8 @@
-"""Signing in: the one place where a password is checked, for every door.
+"""Signing in: the one place where a password is checked, for every way in.
 
 Argon2id costs 20 ms, and HTTP Basic sends the password with every call: a successful check is remembered
 for minutes, in memory, under a hash keyed by a secret of this process, bound to the credential's version.
-Unknown names cost the same time as known ones. Doors tell what they were refused with in their own words.
+Unknown names cost the same time as known ones. Listeners and pages say in their own words what was refused.
 """
 
 from __future__ import annotations
@@ -34,12 +34,14 @@ from postroad.directory.passwords import (
 )
 from postroad.message.address import Address, BadAddress
 
-Door = Literal["smtp", "imap", "pop3", "web", "api"]
+Entrance = Literal["smtp", "imap", "pop3", "web", "api"]
 Via = Literal["password", "application-password", "ticket"]
 
 # The password comes with every call here: beginning the count anew each time would cost a write a call.
-STATELESS_DOORS: frozenset[Door] = frozenset({"api"})
-MAIL_DOORS: frozenset[Door] = frozenset({"smtp", "imap", "pop3"})  # where application passwords are good
+STATELESS_ENTRANCES: frozenset[Entrance] = frozenset({"api"})
+MAIL_ENTRANCES: frozenset[Entrance] = frozenset(
+    {"smtp", "imap", "pop3"}
+)  # where application passwords are good
 REMEMBERED_SECONDS = 300.0
 MAX_REMEMBERED = 20_000
 MAX_USERNAME = 320
@@ -130,7 +132,13 @@ class SignIn:
             hearing.add(CHANNEL, self._hear)
 
     async def check(
-        self, username: str, password: str, client: str, door: Door = "web", *, takes_md5: bool = False
+        self,
+        username: str,
+        password: str,
+        client: str,
+        entrance: Entrance = "web",
+        *,
+        takes_md5: bool = False,
     ) -> Principal:
         """Say who signs in as `username` (an address, also in an alias domain) from the IP address `client`.
 
@@ -143,23 +151,23 @@ class SignIn:
         if not is_acceptable_input(password):
             password = ""  # checked like any wrong one, so that it counts as a failure and takes its time
         credential = self._cached(key)
-        if credential is None or not self._is_answered(credential, key, password, door, takes_md5):
+        if credential is None or not self._is_answered(credential, key, password, entrance, takes_md5):
             # Memory may say yes by itself, never no: a password changed this instant must open at once,
             # and beside a hash, one read more costs nothing.
             credential = await self._read(key) if key and password else None
         attempt = self._attempts.attempt(credential.address.key if credential else key, client)
         if credential is None:
-            await self._check_password(None, key, password, attempt, door, takes_md5)
+            await self._check_password(None, key, password, attempt, entrance, takes_md5)
             raise WrongCredentials
         principal = Principal(credential.account_id, credential.address, credential.version, "password")
-        if door in MAIL_DOORS and (token := self._token(credential, password)) is not None:
+        if entrance in MAIL_ENTRANCES and (token := self._token(credential, password)) is not None:
             # Nobody guesses 120 random bits: no limit keeps a device out while others guess at the password.
             await self._note_use(token)
             principal = Principal(
                 credential.account_id, credential.address, credential.version, "application-password"
             )
         else:
-            await self._check_password(credential, key, password, attempt, door, takes_md5)
+            await self._check_password(credential, key, password, attempt, entrance, takes_md5)
         if credential.is_disabled:
             raise AccountDisabled
         return principal
@@ -189,10 +197,10 @@ class SignIn:
         return self._credentials.get(key) if self._is_cached else None
 
     def _is_answered(
-        self, credential: _Credential, key: str, password: str, door: Door, takes_md5: bool
+        self, credential: _Credential, key: str, password: str, entrance: Entrance, takes_md5: bool
     ) -> bool:
         """Whether `credential` and memory say that the password is right."""
-        if door in MAIL_DOORS and self._token(credential, password) is not None:
+        if entrance in MAIL_ENTRANCES and self._token(credential, password) is not None:
             return True
         fingerprint = self._fingerprint(credential, key, password, takes_md5 and is_md5(password))
         known = self._remembered.get(fingerprint)
@@ -222,7 +230,7 @@ class SignIn:
         key: str,
         password: str,
         attempt: Attempt,
-        door: Door,
+        entrance: Entrance,
         takes_md5: bool,
     ) -> None:
         """Return when the password is right; None and a wrong one raise `WrongCredentials`, equally late."""
@@ -232,7 +240,7 @@ class SignIn:
             known = self._remembered.get(fingerprint)
             if known is not None and known.expires_at > self._monotonic():
                 self._answer_again(known, attempt)
-                if door not in STATELESS_DOORS:
+                if entrance not in STATELESS_ENTRANCES:
                     await self._attempts.reset(attempt)
                 return
             under_way = self._under_way.get(fingerprint)
@@ -315,7 +323,7 @@ class SignIn:
 
     def _fingerprint(self, credential: _Credential | None, key: str, password: str, takes_md5: bool) -> bytes:
         account = f"{credential.account_id}:{credential.version}" if credential else f"nobody:{key}"
-        if takes_md5:  # what is right at a door that takes MD5 is not right at the others
+        if takes_md5:  # what is right at an entrance that takes MD5 is not right at the others
             account = f"md5:{account}"
         return hmac.digest(self._secret, f"{account}:{prepare(password)}".encode(), "sha256")
 
