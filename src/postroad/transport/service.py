@@ -139,6 +139,8 @@ class Transport:
             settings.hostname,
             uses_tls=delivery.tls == "opportunistic",
             credentials=credentials,
+            relay_tls=delivery.relay_tls,
+            relay_authorities=delivery.relay_ca,
             timeouts=timeouts,
         )
         offers = _LateOffers()
