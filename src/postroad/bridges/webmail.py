@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from postroad.directory.errors import SignInRefused
-from postroad.directory.identity.sign_in import Principal
+from postroad.directory.principals import Principal
 
 Place = Literal["mailbox", "summary", "compose"]
 Handler = Callable[[Request, bytes], Awaitable[Response]]

@@ -10,6 +10,7 @@ from typing import Protocol
 from postroad.db.pool import DatabaseUnavailable
 from postroad.directory.errors import AccountDisabled, SignInRefused, TooManyFailures
 from postroad.directory.identity import sign_in as directory
+from postroad.directory.principals import Principal as DirectoryPrincipal
 from postroad.protocols.smtp.envelope import Principal
 from postroad.protocols.smtp.replies import SmtpReply
 
@@ -19,7 +20,7 @@ class Checks(Protocol):
 
     async def check(
         self, username: str, password: str, client: str, entrance: directory.Entrance
-    ) -> directory.Principal:
+    ) -> DirectoryPrincipal:
         """Say who signs in."""
         ...
 

@@ -16,7 +16,7 @@ from starlette.responses import RedirectResponse, Response
 
 from postroad.directory.errors import AccountDisabled, SignInBusy, SignInRefused, TooManyFailures
 from postroad.directory.identity.sessions import Sessions
-from postroad.directory.identity.sign_in import Principal
+from postroad.directory.principals import Principal
 from postroad.web.shell.languages import NAMES, Dates
 from postroad.web.shell.visits import LANGUAGE_COOKIE, SESSION_COOKIE, Visits
 
