@@ -174,7 +174,7 @@ async def open_parts(
                 Job(REMOVING_BLOBS[0], timedelta(minutes=1), sweeper.sweep),
                 Job(REMOVING_BLOBS[1], timedelta(hours=6), sweeper.sweep_blobs),
                 Job("sent OA rows", timedelta(hours=1), oa_sql.retention.sweep),
-                Job("OA sessions", timedelta(seconds=30), oa_sql.sessions.sweep),
+                Job("OA views of removed accounts", timedelta(minutes=1), oa_sql.views.sweep),
                 Job("events", timedelta(hours=1), Retention(database, clock).sweep),
             ),
         )
