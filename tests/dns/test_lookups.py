@@ -89,9 +89,7 @@ async def test_records_come_typed_and_in_lower_case() -> None:
         await lookups.probe()
 
 
-@pytest.mark.parametrize(
-    "name", ["a..example", "x" * 64 + ".example", "a." * 130, "-\ud800.example"]
-)
+@pytest.mark.parametrize("name", ["a..example", "x" * 64 + ".example", "a." * 130, "-\ud800.example"])
 async def test_what_cannot_be_a_name_does_not_exist(name: str) -> None:
     async with asking() as (lookups, server, _):
         with pytest.raises(NameNotFound):
