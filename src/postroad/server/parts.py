@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from postroad.bridges.oa.service import OaSql, open_oa_sql
 from postroad.config import Settings
@@ -34,7 +35,7 @@ from postroad.mailstore.quota import Quota
 from postroad.mailstore.search import Search
 from postroad.mailstore.sweeper import Sweeper
 from postroad.server.jobs import Job
-from postroad.transport.delivery.outcomes import Attempted
+from postroad.transport.delivery.source import Attempted
 from postroad.transport.service import Neighbours, Transport
 
 # Sessions, deliveries and pages hold a connection for a few milliseconds: ten carry thousands of statements a
@@ -74,7 +75,10 @@ class Parts:
 
 @asynccontextmanager
 async def open_parts(
-    settings: Settings, dsn: str, clock: Clock, watch: Callable[[Attempted], None] | None = None
+    settings: Settings,
+    dsn: str,
+    clock: Clock,
+    watch: Callable[[Attempted[Any, Any]], None] = lambda _attempted: None,
 ) -> AsyncIterator[Parts]:
     """Build everything on the database `dsn`; drained and closed, top floor first, when the body ends.
 

@@ -22,8 +22,7 @@ from postroad.transport.delivery.connections import (
     TlsBroken,
     make_tls_context,
 )
-from postroad.transport.delivery.destinations import Destinations, Host
-from postroad.transport.queue.rows import RELAY
+from postroad.transport.delivery.destinations import RELAY, Destinations, Host
 
 SUBMISSIONS_PORT = 465  # RFC 8314 7.3
 MAX_TRIES = 10  # addresses of one attempt; Postfix smtp_mx_address_limit is 5, smtp_mx_session_limit 2
@@ -55,6 +54,10 @@ class Connector:
         self._monotonic = monotonic
         self._context = make_tls_context(verifies=False)
         self._broken: OrderedDict[str, float] = OrderedDict()
+
+    async def site(self, route: str) -> str:
+        """Say which site a route leads to. Raises `Unreachable`."""
+        return await self._destinations.site(route)
 
     async def open(self, route: str) -> Session:
         """Open a session to the first host that lets us. Raises `Unreachable`, `CannotConnect`."""
