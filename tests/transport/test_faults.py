@@ -265,17 +265,16 @@ def is_given_back(house: House) -> Callable[[], Awaitable[bool]]:
 
 async def kill(worker: Transport) -> None:
     """End a worker as SIGKILL would: every task of it, and its connection to the database."""
+    for kept in (*worker.dispatcher._intake._kept, worker.settlement._kept, worker.presence._kept):
+        if kept is not None:
+            await kept.stop()
     doomed = [
-        *worker.dispatcher._intake._tasks,
         *worker.dispatcher._intake._lookups,
-        *(opening.task for opening in worker.dispatcher._openings),
-        worker.settlement._task,
-        worker.presence._task,
+        *(opening.task for opening in worker.dispatcher._openings if opening.task is not None),
     ]
     for task in doomed:
-        if task is not None:
-            task.cancel()
-    await asyncio.gather(*(task for task in doomed if task is not None), return_exceptions=True)
+        task.cancel()
+    await asyncio.gather(*doomed, return_exceptions=True)
     worker.dispatcher._is_stopping = worker.dispatcher._intake._is_stopping = True
     for session in tuple(worker.dispatcher._sessions):
         session.abort()

@@ -10,9 +10,11 @@ from typing import Any
 
 from postroad.bridges.oa.service import OaSql, open_oa_sql
 from postroad.config import Settings
+from postroad.db.advisory_locks import AdvisoryLocks
 from postroad.db.jobs import REMOVING_BLOBS
 from postroad.db.notify import Announcer, Listener
 from postroad.db.pool import Database
+from postroad.db.tasks import TaskSupervisor
 from postroad.directory.addresses.accounts import Accounts
 from postroad.directory.addresses.domains import Domains
 from postroad.directory.addresses.resolver import Resolver
@@ -30,6 +32,7 @@ from postroad.mailstore.correspondents import Correspondents
 from postroad.mailstore.entries import Entries
 from postroad.mailstore.folders import Folders, ensure_defaults_in
 from postroad.mailstore.indexer import Indexer
+from postroad.mailstore.maildrop import Maildrops
 from postroad.mailstore.messages import Messages
 from postroad.mailstore.quota import Quota
 from postroad.mailstore.search import Search
@@ -39,7 +42,7 @@ from postroad.transport.delivery.source import Attempted
 from postroad.transport.service import Neighbours, Transport
 
 # Sessions, deliveries and pages hold a connection for a few milliseconds: ten carry thousands of statements a
-# second. All workers together stay below the embedded cluster's 500 (three more connections a worker stand
+# second. All workers together stay below the embedded cluster's 500 (four more connections a worker stand
 # outside its pool).
 POOL_CONNECTIONS = 10
 ALL_CONNECTIONS = 450
@@ -52,6 +55,7 @@ class Parts:
     """What doors are opened on. `indexer.run` and `jobs` go on beside the work."""
 
     clock: Clock
+    tasks: TaskSupervisor
     database: Database
     accounts: Accounts
     domains: Domains
@@ -63,6 +67,7 @@ class Parts:
     entries: Entries
     messages: Messages
     append: Append
+    maildrops: Maildrops
     quota: Quota
     correspondents: Correspondents
     search: Search
@@ -79,17 +84,19 @@ async def open_parts(
     dsn: str,
     clock: Clock,
     watch: Callable[[Attempted[Any, Any]], None] = lambda _attempted: None,
+    tasks: TaskSupervisor | None = None,
 ) -> AsyncIterator[Parts]:
     """Build everything on the database `dsn`; drained and closed, top floor first, when the body ends.
 
-    `watch` is told of every attempt to deliver. An unreachable database is no error: services say so call by
-    call until it is back.
+    `watch` is told of every attempt to deliver; `tasks` keeps what goes on for ever. An
+    unreachable database is no error: services say so call by call until it is back.
     """
+    tasks = tasks or TaskSupervisor()
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         database = await enter(Database(dsn, max_size=pool_size(settings.workers)))
-        announcer = await enter(Announcer(database))
-        listener = await enter(Listener(dsn))
+        announcer = await enter(Announcer(database, tasks))
+        listener = await enter(Listener(dsn, tasks))
         outbox = Outbox()
 
         hashing = PasswordHashing()
@@ -105,6 +112,9 @@ async def open_parts(
         blobs = Blobs(settings.blob_location)
         messages = Messages(database, blobs, settings.storage.inline_bytes)
         quota = Quota(database, clock)
+        folders = Folders(database, changes)
+        entries = Entries(database, changes)
+        locks = await enter(AdvisoryLocks(database))
 
         transport = await enter(
             Transport(
@@ -119,6 +129,7 @@ async def open_parts(
                     changes=changes,
                     announcer=announcer,
                     listener=listener,
+                    tasks=tasks,
                 ),
                 clock,
                 watch=watch,
@@ -137,6 +148,7 @@ async def open_parts(
         attempts = Attempts(database, settings.sign_in, clock)
         yield Parts(
             clock=clock,
+            tasks=tasks,
             database=database,
             accounts=accounts,
             domains=domains,
@@ -144,10 +156,11 @@ async def open_parts(
             sign_in=sign_in,
             sessions=sessions,
             tickets=tickets,
-            folders=Folders(database, changes),
-            entries=Entries(database, changes),
+            folders=folders,
+            entries=entries,
             messages=messages,
             append=Append(database, messages, changes, clock),
+            maildrops=Maildrops(database, locks, folders, entries, messages),
             quota=quota,
             correspondents=Correspondents(database),
             search=Search(database, messages),
@@ -170,4 +183,4 @@ async def open_parts(
 
 def pool_size(workers: int) -> int:
     """How many connections the pool of each of `workers` may open."""
-    return max(4, min(POOL_CONNECTIONS, ALL_CONNECTIONS // workers - 3))
+    return max(4, min(POOL_CONNECTIONS, ALL_CONNECTIONS // workers - 4))

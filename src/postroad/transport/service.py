@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ from postroad.config import Settings
 from postroad.db.group_commit import GroupCommit
 from postroad.db.notify import Listener
 from postroad.db.pool import Database
+from postroad.db.tasks import TaskSupervisor
 from postroad.directory.addresses.resolver import Resolver
 from postroad.dns.lookups import Lookups
 from postroad.events.outbox import Outbox
@@ -60,6 +61,7 @@ class Neighbours:
     changes: ChangeSink
     announcer: Announce
     listener: Listener | None = None
+    tasks: TaskSupervisor = field(default_factory=TaskSupervisor)
 
 
 class Transport:
@@ -98,10 +100,13 @@ class Transport:
         )
         host, port = split_host_port(settings.listen.smtp, 25)
         lease = timedelta(seconds=delivery.lease_seconds)
-        self.presence = Presence(near.database, lease=lease if limits is None else limits.lease)
+        self.presence = Presence(near.database, near.tasks, lease=lease if limits is None else limits.lease)
         self._lookups = Lookups(delivery.resolver)
         destinations = Destinations(
-            self._lookups, OwnDoor(settings.hostname, host, port), mx_port=delivery.mx_port
+            self._lookups,
+            OwnDoor(settings.hostname, host, port),
+            mx_port=delivery.mx_port,
+            relay=delivery.relay,
         )
         credentials = (
             Credentials(delivery.relay_username, delivery.relay_password) if delivery.relay_username else None
@@ -111,6 +116,8 @@ class Transport:
             settings.hostname,
             uses_tls=delivery.tls == "opportunistic",
             credentials=credentials,
+            relay_tls=delivery.relay_tls,
+            relay_authorities=delivery.relay_ca,
             timeouts=timeouts,
         )
         offers = Shortcut()
@@ -125,6 +132,7 @@ class Transport:
             QueuedNotices(notices, near.messages, writer),
             near.announcer,
             self.presence,
+            near.tasks,
             schedule,
         )
         self.queue = Queue(near.database, delivery.relay)
@@ -140,6 +148,7 @@ class Transport:
                 connections_per_site=delivery.max_connections_per_destination,
                 mails_per_connection=delivery.max_messages_per_connection,
             ),
+            near.tasks,
             backoff,
             tell_others=lambda: near.announcer.announce(QUEUE_CHANNEL),
             watch=watch,

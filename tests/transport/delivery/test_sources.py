@@ -137,7 +137,7 @@ async def test_what_another_worker_got_is_not_sent_from_here(house: House, sink:
         await house.until(is_dropped)
         sink.hold.set()
         sink.hold = None
-    assert sink.recipients == []
+    assert len(sink.recipients) <= 1, "nothing but what the host had whole already"
 
 
 async def test_pausing_reaches_what_is_in_flight(house: House, sink: Sink) -> None:

@@ -93,18 +93,26 @@ class Destinations:
         lookups: Lookups,
         door: OwnDoor,
         mx_port: int = 25,
+        relay: str = "",
         shuffle: Callable[[list[Mx]], None] = random.shuffle,
     ) -> None:
+        """`relay` is the smart host `host:port`, empty for delivery by MX."""
         self._lookups = lookups
         self._door = door
         self._mx_port = mx_port
+        self._relay = relay
         self._shuffle = shuffle
+
+    def onward(self, route: str) -> str:
+        """Return the smart host's route for a domain when there is one: sources need not know of it."""
+        return route if is_its_own_site(route) else route_of(route, self._relay)
 
     async def site(self, route: str) -> str:
         """Return the name of the site a route leads to: the same for all domains with the same MX hosts.
 
         Raises `Unreachable`, as `hosts` does.
         """
+        route = self.onward(route)
         if is_its_own_site(route):
             return route
         return " ".join(sorted({record.host for record in await self._records(route)}))

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from postroad.db.tasks import TaskSupervisor
 from postroad.protocols.smtp.outcomes import Outcome, Verdict
 from postroad.transport.delivery.connections import CannotConnect, Session
 from postroad.transport.delivery.destinations import Unreachable, is_its_own_site
@@ -101,6 +102,7 @@ class Dispatcher:
         connector: Opens,
         presence: Presence,
         limits: DispatchLimits,
+        tasks: TaskSupervisor,
         backoff: Backoff | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         tell_others: Callable[[], None] = lambda: None,
@@ -126,6 +128,7 @@ class Dispatcher:
             self._in_flight,
             self._sites,
             self._backoff,
+            tasks,
             monotonic,
             lease=limits.lease,
             poll_seconds=limits.poll_seconds,
@@ -283,7 +286,6 @@ class Dispatcher:
 
     def end(self, job: AnyJob) -> None:
         """Forget a job that is another's now; what is under way ends with its connection."""
-        log.warning("lease_lost", source=job.source.name, route=job.route)
         if job.stage is Stage.SETTLING:
             return  # what became of it is known, and worth writing down
         self.withdraw(job)

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Protocol
 
 import structlog
 
 from postroad.db.pool import DatabaseUnavailable
+from postroad.db.tasks import Kept, TaskSupervisor
 from postroad.transport.delivery.destinations import Unreachable, is_its_own_site
 from postroad.transport.delivery.inflight import MAX_BYTES_IN_FLIGHT, ClaimRoom, InFlight
 from postroad.transport.delivery.presence import Presence
@@ -94,6 +96,7 @@ class Intake:
         in_flight: InFlight,
         sites: Sites,
         backoff: Backoff,
+        tasks: TaskSupervisor,
         monotonic: Callable[[], float],
         *,
         lease: timedelta,
@@ -106,6 +109,7 @@ class Intake:
         self._in_flight = in_flight
         self._sites = sites
         self._backoff = backoff
+        self._tasks = tasks
         self._monotonic = monotonic
         self._lease = lease
         self._poll_seconds = poll_seconds
@@ -118,7 +122,7 @@ class Intake:
         self._epoch = 0
         self._is_stopping = False
         self._takes: Takes
-        self._tasks: list[asyncio.Task[None]] = []
+        self._kept: list[Kept] = []
         self._lookups: set[asyncio.Task[None]] = set()
         self.waited_too_long = 0  # jobs given back because nothing was begun for them in time
         for source in sources:
@@ -134,22 +138,25 @@ class Intake:
         for feed in self._feeds.values():
             feed.wake.set()
             feed.is_returned.set()
-            self._keep(self._claiming(feed), f"{feed.source.name} claims")
-            self._keep(self._loading(feed), f"{feed.source.name} loads")
-            self._keep(self._returning(feed), f"{feed.source.name} returns")
-        self._keep(self._renewing(), "leases")
-        self._keep(self._reaping(), "reaping")
-        self._keep(self._watching(), "waiting mail")
+            self._keep(partial(self._claiming, feed), f"{feed.source.name} claims")
+            self._keep(partial(self._loading, feed), f"{feed.source.name} loads")
+            self._keep(partial(self._returning, feed), f"{feed.source.name} returns")
+        self._keep(self._renewing, "leases")
+        self._keep(self._reaping, "reaping")
+        self._keep(self._watching, "waiting mail")
 
-    def _keep(self, work: Coroutine[object, object, None], name: str) -> None:
-        self._tasks.append(asyncio.create_task(work, name=name))
+    def _keep(self, work: Callable[[], Awaitable[None]], name: str) -> None:
+        self._kept.append(self._tasks.keep(f"delivery: {name}", work))
 
     async def stop(self) -> None:
         """Take nothing more in, and give back what was not begun."""
         self._is_stopping = True
-        for task in (*self._tasks, *self._lookups):
+        for kept in self._kept:
+            kept.end()
+        for task in self._lookups:
             task.cancel()
-        await asyncio.gather(*self._tasks, *self._lookups, return_exceptions=True)
+        await asyncio.gather(*(kept.stop() for kept in self._kept))
+        await asyncio.gather(*self._lookups, return_exceptions=True)
         for feed in self._feeds.values():
             self.give_back([job for job in self._of(feed) if self._takes.withdraw(job)])
             await self._return(feed)
@@ -435,6 +442,8 @@ class Intake:
             if not jobs:
                 return
             renewal = await feed.source.renew(jobs)
+        if renewal.lost:
+            log.warning("leases_lost", source=feed.source.name, jobs=len(renewal.lost))
         for job in renewal.lost:
             self._takes.end(job)
         self.give_back([job for job in renewal.withdrawn if self._takes.withdraw(job)])

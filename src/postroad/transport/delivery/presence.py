@@ -22,6 +22,7 @@ import asyncpg
 import structlog
 
 from postroad.db.pool import CONNECT_SECONDS, Connection, Database
+from postroad.db.tasks import Kept, TaskSupervisor
 
 WORKER_LOCKS = 1349676916  # first key of the workers' advisory locks
 CHECK_SECONDS = 5.0
@@ -85,18 +86,20 @@ class Presence:
     def __init__(
         self,
         database: Database,
+        tasks: TaskSupervisor,
         *,
         lease: timedelta = timedelta(minutes=10),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`lease` is how long a worker that shows no sign of life, but holds its lock, keeps its mail."""
         self._database = database
+        self._tasks = tasks
         self._lease = lease
         self._monotonic = monotonic
         self._connection: Connection | None = None
         self._lock = asyncio.Lock()
         self._slots: dict[str, set[int]] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._kept: Kept | None = None
         self._confirmed_at = float("-inf")
         self.owner = secrets.randbelow(2**31 - 1) + 1
         self.workers = 1  # how many there are, this one included; a few seconds old
@@ -107,13 +110,12 @@ class Presence:
     async def __aenter__(self) -> Presence:
         with suppress(*_BROKEN):
             await self._connect()
-        self._task = asyncio.create_task(self._keep(), name="presence")
+        self._kept = self._tasks.keep("presence", self._keep)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        if self._kept is not None:
+            await self._kept.stop()
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(*_BROKEN):

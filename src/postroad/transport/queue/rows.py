@@ -260,8 +260,11 @@ class Queue:
 
         Also mends what a clock that was far ahead has put off for longer than anything ever is.
         """
-        freed = await self._database.execute(_FREE)
         await self._database.execute(_MEND, MOST_PUT_OFF)
+        gone = [row["lease_owner"] for row in await self._database.fetch(_GONE)]
+        if not gone:
+            return 0
+        freed = await self._database.execute(_FREE, gone)
         return int(freed.rpartition(" ")[2])
 
 
@@ -346,16 +349,33 @@ UPDATE queue_recipient SET next_attempt_at = now(), lease_owner = NULL, attempts
 WHERE lease_owner = $1
 """
 
-# A worker has its row before its first lease, so one snapshot shows both.
+# From owner to owner along the index: a few descents, however much is leased. A worker has its row before its
+# first lease, so one snapshot shows both.
+_GONE = """
+WITH RECURSIVE owners (lease_owner) AS (
+    (SELECT lease_owner FROM queue_recipient WHERE lease_owner IS NOT NULL ORDER BY lease_owner LIMIT 1)
+    UNION ALL
+    SELECT (SELECT q.lease_owner FROM queue_recipient q WHERE q.lease_owner > owners.lease_owner
+            ORDER BY q.lease_owner LIMIT 1)
+    FROM owners WHERE owners.lease_owner IS NOT NULL
+)
+SELECT o.lease_owner FROM owners o
+WHERE o.lease_owner IS NOT NULL AND NOT EXISTS (SELECT FROM queue_worker w WHERE w.owner = o.lease_owner)
+"""
+
+# It may have come back since it was looked for.
 _FREE = """
 UPDATE queue_recipient q SET next_attempt_at = now(), lease_owner = NULL
-WHERE q.lease_owner IS NOT NULL
+WHERE q.lease_owner = ANY($1::int[])
 AND NOT EXISTS (SELECT FROM queue_worker w WHERE w.owner = q.lease_owner)
 """
 
 _MEND = """
-UPDATE queue_recipient SET next_attempt_at = now()
-WHERE NOT is_held AND lease_owner IS NULL AND next_attempt_at > now() + $1::interval
+UPDATE queue_recipient q SET next_attempt_at = now()
+FROM (SELECT envelope_id, number FROM queue_recipient
+      WHERE NOT is_held AND lease_owner IS NULL AND next_attempt_at > now() + $1::interval
+      ORDER BY next_attempt_at DESC LIMIT 1000) late
+WHERE q.envelope_id = late.envelope_id AND q.number = late.number
 """
 
 _REMOVE_RECIPIENTS = """

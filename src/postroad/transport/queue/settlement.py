@@ -20,6 +20,7 @@ import structlog
 
 from postroad.db.group_commit import CommitFailed, commit_durably
 from postroad.db.pool import Connection, Database, DatabaseUnavailable
+from postroad.db.tasks import Kept, TaskSupervisor
 from postroad.events.outbox import CHANNEL as EVENTS_CHANNEL
 from postroad.events.outbox import Event, Outbox
 from postroad.mailstore.messages import discard_in, release_in
@@ -133,6 +134,7 @@ class Settlement(Generic[N]):
         notices: Notices[N],
         announcer: Announce,
         presence: Presence,
+        tasks: TaskSupervisor,
         schedule: Schedule | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -141,6 +143,7 @@ class Settlement(Generic[N]):
         self._notices = notices
         self._announcer = announcer
         self._presence = presence
+        self._tasks = tasks
         self._schedule = schedule or Schedule()
         self._jitter = jitter
         self._pending: deque[tuple[QueueAttempted, Callable[[], None]]] = deque()
@@ -148,16 +151,16 @@ class Settlement(Generic[N]):
         self._is_empty = asyncio.Event()
         self._is_empty.set()
         self._unwritten: set[int] = set()
-        self._task: asyncio.Task[None] | None = None
+        self._batch: list[tuple[QueueAttempted, Callable[[], None]]] = []  # being written
+        self._kept: Kept | None = None
 
     async def __aenter__(self) -> Settlement[N]:
-        self._task = asyncio.create_task(self._run(), name="settlement")
+        self._kept = self._tasks.keep("settlement", self._run)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        if self._kept is not None:
+            await self._kept.stop()
 
     def put(self, attempted: QueueAttempted, then: Callable[[], None]) -> None:
         """Write this down soon, and call `then` when it is written. Bounded by what is in flight."""
@@ -171,13 +174,16 @@ class Settlement(Generic[N]):
 
     async def _run(self) -> None:
         while True:
-            await self._wake.wait()
+            if not self._batch:
+                await self._wake.wait()
             self._wake.clear()
-            while self._pending:
+            while self._pending or self._batch:
                 if len(self._pending) < MAX_BATCH // 4:
                     await asyncio.sleep(GATHER_SECONDS)
-                batch = [self._pending.popleft() for _ in range(min(MAX_BATCH, len(self._pending)))]
-                await self._write([attempted for attempted, _ in batch])
+                while self._pending and len(self._batch) < MAX_BATCH:
+                    self._batch.append(self._pending.popleft())
+                await self._write([attempted for attempted, _ in self._batch])
+                batch, self._batch = self._batch, []
                 for attempted, then in batch:
                     if id(attempted) in self._unwritten:
                         asyncio.get_running_loop().call_later(UNWRITTEN_SECONDS, self.put, attempted, then)
