@@ -24,6 +24,7 @@ import msgspec
 import structlog
 
 from postroad.bridges.oa.publishing import Place, place_of_dsn, place_of_embedded, publish
+from postroad.bridges.oa.watch import nobody_in_the_way
 from postroad.config import Settings
 from postroad.db.binaries import ClusterFailed
 from postroad.db.cluster import DATABASE, Cluster
@@ -181,8 +182,9 @@ class Supervisor:
         delay = FIRST_DELAY
         while True:
             try:
-                if applied := await migrate(dsn):
-                    log.info("schema_migrated", versions=applied)
+                async with nobody_in_the_way(dsn, self._settings.oa.sql_role):
+                    if applied := await migrate(dsn):
+                        log.info("schema_migrated", versions=applied)
                 break
             except DatabaseUnavailable as error:
                 # A database of one's own may come up after us; nothing can be served before it has.

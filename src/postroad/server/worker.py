@@ -21,6 +21,7 @@ import uvloop
 from postroad.db.migrate import read_migrations
 from postroad.db.pool import DatabaseUnavailable
 from postroad.db.tasks import TaskSupervisor
+from postroad.listeners.limits import Connections
 from postroad.listeners.tls import BadCertificate, ServerTls
 from postroad.server import logs
 from postroad.server.access_doors import AccessDoors
@@ -118,6 +119,7 @@ class Worker:
                 helpers = [
                     keep("indexer", parts.indexer.run),
                     keep("websent", parts.oa_sql.outgoing.run),
+                    keep("OA role", parts.oa_sql.watch.run),
                     keep("jobs", partial(keep_running, parts.database, parts.jobs)),
                     keep("worker metrics", partial(self._keep_noting, parts)),
                     keep("certificate", self._keep_certificate),
@@ -161,10 +163,16 @@ class Worker:
             metrics_networks=self._settings.web.metrics_networks,
         )
         grace = self._settings.drain_seconds * GRACE_SHARE
-        contexts = {"http": None, "https": self._web_tls.context}
+        web = self._settings.web
+        places = Connections(
+            web.max_connections,
+            web.max_connections_per_address,
+            (*web.unlimited_networks, *web.trusted_proxies),
+            replaces_own=True,
+        )
         return [
-            (web_server(app, grace, context), door)
-            for door, context in contexts.items()
+            (web_server(app, grace, tls, places), door)
+            for door, tls in {"http": None, "https": self._web_tls}.items()
             if door in self._spec.addresses
         ]
 

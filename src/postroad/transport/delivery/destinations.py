@@ -1,7 +1,7 @@
 """Where a mail goes next: the site of a route, and its hosts in the order they are tried.
 
 RFC 5321 5.1 (MX, implicit MX, never back to ourselves), RFC 7505 (null MX), RFC 3463 (names of failures).
-The DNS is asked through `lookups.py`; nothing here opens a connection to a mail server.
+The DNS is asked through `dns/lookups.py`; nothing here opens a connection to a mail server.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from postroad.dns.lookups import LookupFailed, Lookups, Mx, NameNotFound
+from postroad.dns.answers import LookupFailed, Mx, NameNotFound
+from postroad.dns.lookups import Lookups
 from postroad.transport.delivery.source import Failure
 
 RELAY = "relay:"  # how the route of a smart host begins; no domain has a colon
@@ -130,7 +131,7 @@ class Destinations:
 
     async def _records(self, route: str) -> tuple[Mx, ...]:
         try:
-            records = await self._lookups.mx(route)
+            records = (await self._lookups.mx(route)).records
         except NameNotFound:
             raise Unreachable(550, "5.1.2", f"the domain {route} does not exist") from None
         except LookupFailed as error:
@@ -177,7 +178,7 @@ class Destinations:
             # A name of digits is an address by mistake of its operator; Postfix and others take it as one.
             return (str(ipaddress.ip_address(host)),)
         except ValueError:
-            return (await self._lookups.addresses(host))[:MAX_ADDRESSES]
+            return (await self._lookups.addresses(host)).records[:MAX_ADDRESSES]
 
     def _literal(self, route: str) -> tuple[Host, ...]:
         text = route.strip("[]")
