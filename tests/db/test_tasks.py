@@ -147,6 +147,7 @@ async def test_what_asyncpg_says_of_an_ended_connection_is_no_death_of_a_task(
 # What ends with the thing it works on: a batch, a look-up, a request, a connection, a command.
 SHORT_LIVED = {
     "bridges/oa/outgoing.py",  # a group inside a kept task
+    "bridges/oa/watch.py",  # while migrations run
     "cli/checks/dns.py",
     "cli/doctor.py",
     "db/dump.py",
@@ -158,8 +159,10 @@ SHORT_LIVED = {
     "listeners/tls_first.py",
     "server/supervisor.py",
     "server/worker.py",  # the doors of the web: the worker ends with them, and is started again
+    "transport/delivery/allowance.py",
     "transport/delivery/dispatcher.py",
     "transport/delivery/intake.py",  # looking up a route, looking at a lease
+    "transport/delivery/rates.py",
     "web/mail/live.py",
 }
 
