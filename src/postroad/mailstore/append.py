@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from ..db.pool import Database
-from ..message.summary import MessageSummary, summarise
+from ..message.summary import MessageSummary
 from .changes import ChangeSink, FolderChanged
 from .delivery import Delivered, Delivery, deliver_in
 from .errors import NoSuchFolder, QuotaExceeded
@@ -19,6 +19,7 @@ from .flags import NO_FLAGS, Flag
 from .folders import Role
 from .messages import Messages
 from .quota import over_quota_in
+from .summaries import summarised
 
 
 class Append:
@@ -76,7 +77,7 @@ class Append:
         received_at: datetime | None,
         summary: MessageSummary | None,
     ) -> Delivered:
-        mail = await self._messages.prepare(body, summary if summary is not None else summarise(body))
+        mail = await self._messages.prepare(body, summary if summary is not None else await summarised(body))
         role, folder_id = (folder, None) if isinstance(folder, Role) else (Role.INBOX, folder)
         delivery = Delivery.of(
             mail,

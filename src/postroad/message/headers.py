@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import binascii
 import re
+import string
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_tz
 from itertools import islice
 from typing import NamedTuple
 
-from .charsets import decode, storable
+from .budget import Budget
+from .charsets import decode, storable, undirected
 
 MAX_HEADER_BYTES = (
     256 * 1024
@@ -25,6 +27,7 @@ MAX_HEADER_FIELDS = (
 )
 MAX_VALUE = 64 * 1024  # bytes read of one field's value: 1,000 addresses; longer ones are cut
 MAX_ADDRESSES = 2_000  # read of one list; Gmail sends one mail to at most 2,000 recipients
+MAX_BASE64_PIECES = 5_000  # padded pieces of one text; programs that encode line by line give a few hundred
 MAX_MESSAGE_IDS = 100  # read of References; RFC 5537 3.4.4 lets followups drop older ones
 
 # One field: group 1 its name, group 2 its raw value. RFC 5322 2.2 and 3.6.8, with the blanks before the colon
@@ -33,7 +36,9 @@ FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)", re.MULTILI
 _LINE_BREAK = re.compile(rb"\r?\n|\r")
 _ENCODED_WORD = re.compile(r"=\?([^?\s*]{1,64})(?:\*[^?\s]{0,64})?\?([bBqQ])\?([^?]*)\?=")
 _QUOTED_HEX = re.compile(rb"=([0-9A-Fa-f]{2})")
-_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
+_NOT_BASE64 = bytes(set(range(256)).difference(string.ascii_letters.encode(), string.digits.encode(), b"+/="))
+_PIECE = 1024 * 1024
+_PADDING = re.compile(rb"=+")
 _MESSAGE_ID = re.compile(r"<([^<>\s]{1,998})>")
 
 
@@ -113,46 +118,49 @@ def raw_text(value: bytes) -> str:
     return decode(unfold(value), None)
 
 
-def decode_text(value: bytes) -> str:
+def decode_text(value: bytes, budget: Budget | None = None) -> str:
     """Return what an unstructured field (Subject) says: unfolded, decoded, blanks as single spaces."""
-    return _tidy(decode_words(raw_text(value)))
+    return _tidy(decode_words(raw_text(value), budget))
 
 
 def _tidy(text: str) -> str:
     text = " ".join(text.split())
-    return text if text.isprintable() else " ".join(storable(text).split())
+    return text if text.isprintable() else " ".join(undirected(storable(text)).split())
 
 
-def decode_words(text: str) -> str:
+def decode_words(text: str, budget: Budget | None = None) -> str:
     """Replace the encoded words of RFC 2047 in `text`; what only looks like one stays as it is.
 
     Neighbours of one charset are joined before they are decoded: many mailers cut in the middle of a
-    character.
+    character. `budget` is the mail's; without it the text has one of its own.
     """
     if "=?" not in text:
         return text
+    budget = budget or Budget()
     pieces: list[str] = []
-    pending = b""
+    pending: list[bytes] = []
     pending_charset = ""
     position = 0
     for match in _ENCODED_WORD.finditer(text):
+        if not budget.take_word():
+            break
         between = text[position : match.start()]
         charset = match[1].lower()
         if position and not between.strip():
             # RFC 2047 6.2: blanks between neighbouring encoded words are not shown
             if charset != pending_charset:
-                pieces.append(decode(pending, pending_charset))
-                pending = b""
+                pieces.append(decode(b"".join(pending), pending_charset))
+                pending = []
         else:
             if pending:
-                pieces.append(decode(pending, pending_charset))
-                pending = b""
+                pieces.append(decode(b"".join(pending), pending_charset))
+                pending = []
             pieces.append(between)
-        pending += _word_bytes(match[2], match[3])
+        pending.append(_word_bytes(match[2], match[3]))
         pending_charset = charset
         position = match.end()
     if pending:
-        pieces.append(decode(pending, pending_charset))
+        pieces.append(decode(b"".join(pending), pending_charset))
     pieces.append(text[position:])
     return "".join(pieces)
 
@@ -165,19 +173,30 @@ def _word_bytes(encoding: str, text: str) -> bytes:
 
 
 def lenient_base64(data: bytes) -> bytes:
-    """Decode base64 that may hold foreign characters, lack its padding, or be several pieces in a row."""
+    """Decode base64 that may hold foreign characters, lack its padding, or be several pieces in a row.
+
+    Behind `MAX_BASE64_PIECES` the padding between pieces is passed over, as most readers do everywhere.
+    """
     try:
         return binascii.a2b_base64(data, strict_mode=True)
     except binascii.Error:
         pass
+    letters = data.translate(None, _NOT_BASE64).rstrip(b"=")
     decoded = []
-    for piece in data.rstrip(b"=\r\n\t ").split(b"="):
-        letters = _NOT_BASE64.sub(b"", piece)
-        whole = len(letters) % 4
-        if whole == 1:
-            letters = letters[:-1]
-        decoded.append(binascii.a2b_base64(letters + b"=" * (-len(letters) % 4)))
+    position = 0
+    for end in islice(_PADDING.finditer(letters), MAX_BASE64_PIECES):
+        decoded.append(_letters_decoded(letters[position : end.start()]))
+        position = end.end()
+    decoded.append(_letters_decoded(letters[position:].replace(b"=", b"")))
     return b"".join(decoded)
+
+
+def _letters_decoded(letters: bytes) -> bytes:
+    if len(letters) % 4 == 1:
+        letters = letters[:-1]
+    letters += b"=" * (-len(letters) % 4)
+    # A piece at a time, a multiple of four letters: one call for 50 MB would hold every other thread.
+    return b"".join(binascii.a2b_base64(letters[at : at + _PIECE]) for at in range(0, len(letters), _PIECE))
 
 
 # The lexical tokens of RFC 5322 3.4, each optional at its end so that nothing is searched for twice.
@@ -296,20 +315,22 @@ def _comment(text: str, position: int) -> tuple[str, int]:
     return _UNQUOTE.sub(r"\1", text[position:]).strip(), len(text)
 
 
-def mailboxes(items: list[ListItem]) -> list[Mailbox]:
+def mailboxes(items: list[ListItem], budget: Budget | None = None) -> list[Mailbox]:
     """Return the people of a parsed list, names decoded; groups give their members only."""
+    budget = budget or Budget()
     return [
         Mailbox(
-            _tidy(decode_words(item.name)) if item.name else "", _address_text(item.mailbox or "", item.host)
+            _tidy(decode_words(item.name, budget)) if item.name else "",
+            _address_text(item.mailbox or "", item.host, budget),
         )
         for item in items
         if item.host is not None
     ]
 
 
-def _address_text(mailbox: str, host: str) -> str:
-    text = f"{mailbox}@{host}" if host else decode_words(mailbox)
-    return text if text.isprintable() else " ".join(storable(text).split())
+def _address_text(mailbox: str, host: str, budget: Budget) -> str:
+    text = f"{mailbox}@{host}" if host else decode_words(mailbox, budget)
+    return text if text.isprintable() else " ".join(undirected(storable(text)).split())
 
 
 def parse_addresses(value: bytes) -> list[Mailbox]:

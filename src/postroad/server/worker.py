@@ -30,6 +30,7 @@ from postroad.server.pages import open_pages
 from postroad.server.parts import Parts, open_parts
 from postroad.server.smtp_doors import SmtpDoors
 from postroad.server.spec import READY, WorkerSpec
+from postroad.server.watchdog import Watchdog
 from postroad.server.web_door import WebServer, bind_web, web_server
 
 STATE_SECONDS = 5.0  # how often memory and pool are written down
@@ -108,6 +109,7 @@ class Worker:
                     group.create_task(parts.oa_sql.outgoing.run()),
                     group.create_task(keep_running(parts.database, parts.jobs)),
                     group.create_task(self._keep_noting(parts)),
+                    group.create_task(Watchdog(self._metrics).run()),
                     group.create_task(self._keep_certificate()),
                 ]
                 self._is_open = True

@@ -17,8 +17,9 @@ from postroad.mailstore.delivery import Delivery
 from postroad.mailstore.flags import Flag
 from postroad.mailstore.folders import Role
 from postroad.mailstore.messages import Content, Messages
+from postroad.mailstore.summaries import summarised
 from postroad.message.address import Address
-from postroad.message.summary import MessageSummary, summarise
+from postroad.message.summary import MessageSummary
 from postroad.protocols.smtp.envelope import Return
 from postroad.transport.accepting.plan import DraftEntry, Plan
 from postroad.transport.accepting.routing import Local, Remote
@@ -109,7 +110,7 @@ class Planner:
         path = return_path(draft.sender)
         trace = draft.received(mail_id_text(message_id))
         if draft.locals or draft.filed:
-            summary = draft.summary or summarise(draft.body)
+            summary = draft.summary or await summarised(draft.body)
             mail = await self._messages.prepare(draft.body, summary, path + trace, len(path), message_id)
             plan.mails.append(mail)
             for local in draft.locals:
