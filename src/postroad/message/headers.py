@@ -26,6 +26,7 @@ MAX_HEADER_FIELDS = (
     10_000  # looked at in one block; real mails have under 200, the rest is somebody's experiment
 )
 MAX_VALUE = 64 * 1024  # bytes read of one field's value: 1,000 addresses; longer ones are cut
+MAX_ENCODED_ADDRESS = 1_000  # characters read of an address that was encoded with its name
 MAX_ADDRESSES = 2_000  # read of one list; Gmail sends one mail to at most 2,000 recipients
 MAX_BASE64_PIECES = 5_000  # padded pieces of one text; programs that encode line by line give a few hundred
 MAX_MESSAGE_IDS = 100  # read of References; RFC 5537 3.4.4 lets followups drop older ones
@@ -218,29 +219,33 @@ def address_items(text: str) -> list[ListItem]:
     if simple is not None:
         return [ListItem(simple[1].strip('" ') or None, simple[2], simple[3])]
     items: list[ListItem] = []
-    phrase: list[str] = []  # the words since the last separator
+    phrase: list[list[str]] = []  # the words since the last separator, each of tokens without blanks between
     comment = ""
-    in_group = False
+    in_group = has_angled = is_open = False
     position, end = 0, len(text)
 
     def flush() -> None:
-        nonlocal comment
-        if phrase:
-            items.append(_bare("".join(phrase) if "@" in "".join(phrase) else " ".join(phrase), comment))
-            phrase.clear()
-        comment = ""
+        nonlocal comment, has_angled
+        if phrase and has_angled and not items[-1].name and not any(map(_is_address, phrase)):
+            items[-1] = items[-1]._replace(name=_name(phrase))  # `<li@example.com> Li Si`
+        elif phrase:
+            items.extend(_bare(phrase, comment))
+        phrase.clear()
+        comment, has_angled = "", False
 
     while position < end and len(items) < MAX_ADDRESSES:
         token = _TOKEN.match(text, position)
         if token is None:
             break
-        position = token.end()
         kind = token.lastgroup
         value = token[kind] if kind else ""
+        follows = is_open and kind is not None and token.start(kind) == position
+        is_open = False
+        position = token.end()
         if kind == "angle":
             items.append(_angled(value.strip("<> \t"), phrase, comment))
             phrase.clear()
-            comment = ""
+            comment, has_angled = "", True
         elif kind == "mark":
             if value == "(":
                 inner, position = _comment(text, position)
@@ -248,7 +253,7 @@ def address_items(text: str) -> list[ListItem]:
             elif value == ",":
                 flush()
             elif value == ":" and not in_group:
-                items.append(ListItem(None, " ".join(map(_unquoted, phrase)), None))
+                items.append(ListItem(None, _name(phrase), None))
                 phrase.clear()
                 in_group = True
             elif value == ";":
@@ -257,7 +262,11 @@ def address_items(text: str) -> list[ListItem]:
                     items.append(ListItem(None, None, None))
                     in_group = False
         else:
-            phrase.append(value)
+            is_open = kind != "word"
+            if follows and is_open:
+                phrase[-1].append(value)
+            else:
+                phrase.append([value])
     flush()
     if in_group:
         items.append(ListItem(None, None, None))
@@ -285,21 +294,48 @@ def _unquoted(word: str) -> str:
     return _UNQUOTE.sub(r"\1", inner) if "\\" in inner else inner
 
 
-def _angled(address: str, phrase: list[str], comment: str) -> ListItem:
+def _name(phrase: list[list[str]]) -> str:
+    return " ".join(_unquoted(token) for word in phrase for token in word)
+
+
+def _angled(address: str, phrase: list[list[str]], comment: str) -> ListItem:
     if address.startswith("@") and ":" in address:  # a source route, RFC 5322 4.4: read and dropped
         address = address.rpartition(":")[2]
     local_part, at, host = address.rpartition("@")
-    name = " ".join(map(_unquoted, phrase)) or comment or None
+    name = _name(phrase) or comment or None
     if not at:
         return ListItem(name, address, "")
     return ListItem(name, _unquoted(local_part.strip()), host.strip())
 
 
-def _bare(text: str, comment: str) -> ListItem:
-    local_part, at, host = text.rpartition("@")
-    if not at:
-        return ListItem(comment or None, _unquoted(text), "")
-    return ListItem(comment or None, _unquoted(local_part), host)
+def _is_address(word: list[str]) -> bool:
+    """Whether a word can be an address by itself: something on both sides of an @, not all of it quoted."""
+    local_part, _, host = word[-1].rpartition("@")
+    return bool(host) and not word[-1].startswith('"') and bool(local_part or len(word) > 1)
+
+
+def _bare(phrase: list[list[str]], comment: str) -> list[ListItem]:
+    """Read words without angle brackets: an address with the words of a name before or behind it, several
+    addresses that lack their commas, an address with blanks in it, or no address.
+    """
+    places = [place for place, word in enumerate(phrase) if _is_address(word)]
+    if not places:
+        tokens = [token for word in phrase for token in word]
+        text = _unquoted(tokens[0]) if len(tokens) == 1 else "".join(tokens)  # `"li@example.com"`
+        local_part, at, host = text.rpartition("@")
+        if at:  # RFC 5322 4.4: blanks around the @ and the dots
+            return [ListItem(comment or None, _unquoted(local_part), host)]
+        return [ListItem(comment or None, " ".join(map(_unquoted, map("".join, phrase))), "")]
+    found = []
+    begin = 0
+    for number, place in enumerate(places):
+        local_part, _, host = "".join(phrase[place]).rpartition("@")
+        names = phrase[begin:place]
+        if number == len(places) - 1 and not names:
+            names = phrase[place + 1 :]
+        found.append(ListItem(_name(names) or comment or None, _unquoted(local_part), host))
+        begin = place + 1
+    return found
 
 
 def _comment(text: str, position: int) -> tuple[str, int]:
@@ -316,8 +352,13 @@ def _comment(text: str, position: int) -> tuple[str, int]:
 
 
 def mailboxes(items: list[ListItem], budget: Budget | None = None) -> list[Mailbox]:
-    """Return the people of a parsed list, names decoded; groups give their members only."""
+    """Return the people of a parsed list, names decoded; groups give their members only.
+
+    Of a list that a mailer encoded as a whole, addresses and all, what is inside is read.
+    """
     budget = budget or Budget()
+    if any(item.host == "" and item.mailbox and item.mailbox.startswith("=?") for item in items):
+        items = [inner for item in items for inner in _opened(item, budget)]
     return [
         Mailbox(
             _tidy(decode_words(item.name, budget)) if item.name else "",
@@ -326,6 +367,14 @@ def mailboxes(items: list[ListItem], budget: Budget | None = None) -> list[Mailb
         for item in items
         if item.host is not None
     ]
+
+
+def _opened(item: ListItem, budget: Budget) -> list[ListItem]:
+    if item.host == "" and item.mailbox and item.mailbox.startswith("=?"):
+        text = decode_words(item.mailbox, budget)
+        if "@" in text:
+            return address_items(text[:MAX_ENCODED_ADDRESS])
+    return [item]
 
 
 def _address_text(mailbox: str, host: str, budget: Budget) -> str:
