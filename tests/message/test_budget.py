@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import charset_normalizer
 import pytest
 
 from postroad.message import charsets
@@ -16,7 +17,7 @@ from tests.faults.bombs import BOMBS, HEAD, mixed
 def guesses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The sizes of the samples that were weighed statistically."""
     seen: list[int] = []
-    weigh = charsets.from_bytes
+    weigh = charset_normalizer.from_bytes
 
     def counted(data: bytes) -> object:
         seen.append(len(data))

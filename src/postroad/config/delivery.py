@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -15,6 +16,8 @@ class Delivery(Section):
     relay: str = ""  # smart host "host:port"; empty = MX
     relay_username: str = ""
     relay_password: str = Field("", repr=False)
+    relay_tls: Literal["auto", "verified", "required", "off"] = "auto"  # auto: verified with a password
+    relay_ca: Path | None = None  # PEM file of the authorities to verify with; none = the system's
     mx_port: int = 25
     resolver: str = ""  # "host:port"; empty = the system's
     max_connections_per_destination: int = Field(10, gt=0)

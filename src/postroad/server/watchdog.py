@@ -41,14 +41,13 @@ class Watchdog:
         self._limit = limit_seconds
         self._due = float("inf")  # when the next beat should come, by the monotonic clock
         self._cpu_before = 0.0
-        self._stopped = threading.Event()
         self._thread_id = 0
 
     async def run(self) -> None:
         """Watch the running loop until cancelled."""
         self._thread_id = threading.get_ident()
-        thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
-        thread.start()
+        stopped = threading.Event()
+        threading.Thread(target=self._watch, args=(stopped,), name="watchdog", daemon=True).start()
         try:
             while True:
                 self._cpu_before = time.process_time()
@@ -58,12 +57,12 @@ class Watchdog:
                 self._count.lagged(lag, is_held=lag > self._limit)
         finally:
             self._due = float("inf")
-            self._stopped.set()
+            stopped.set()
 
-    def _watch(self) -> None:
+    def _watch(self, stopped: threading.Event) -> None:
         """The thread: sleeps, looks, and tells once of each beat that does not come."""
         told, quiet_until = float("inf"), 0.0
-        while not self._stopped.wait(BEAT_SECONDS):
+        while not stopped.wait(BEAT_SECONDS):
             due, now = self._due, time.monotonic()
             if now - due > self._limit and due != told and now >= quiet_until:
                 told, quiet_until = due, now + QUIET_SECONDS

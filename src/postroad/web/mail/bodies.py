@@ -13,9 +13,16 @@ from postroad.message.budget import Budget
 from postroad.message.html_bounds import MAX_HTML
 from postroad.message.scan import Part
 from postroad.web.mail.frame import framed
-from postroad.web.mail.parts import FoundPart, Parts, attachment, file_parts, in_thread, shown_parts
+from postroad.web.mail.message_parts import (
+    FoundPart,
+    MessageParts,
+    attachment,
+    file_parts,
+    in_thread,
+    shown_parts,
+)
 from postroad.web.mail.text_body import cut, text_markup, unflowed
-from postroad.web.shell.views import Attachment, HtmlBody, TextBody
+from postroad.web.mail.views import Attachment, HtmlBody, TextBody
 
 MAX_BODIES = 20  # shown of one mail
 MAX_HTML_SHOWN = MAX_HTML  # characters of all its HTML
@@ -34,7 +41,7 @@ class ShownBodies:
 class Bodies:
     """Makes bodies of stored mails."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: MessageParts) -> None:
         self._parts = parts
 
     async def of(

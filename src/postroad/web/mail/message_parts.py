@@ -18,7 +18,7 @@ from postroad.message.headers import decode_text
 from postroad.message.html_bounds import MAX_HTML
 from postroad.message.scan import Part, find_part, walk
 from postroad.message.text import body_leaves, decoded, part_text
-from postroad.web.shell.views import Attachment
+from postroad.web.mail.views import Attachment
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -132,7 +132,7 @@ def attachment(message_url: str, found: FoundPart, fallback: str) -> Attachment:
     return Attachment(file_name(part, fallback), part.media_type, size, url, preview, opened)
 
 
-class Parts:
+class MessageParts:
     """Fetches and decodes parts of stored mails."""
 
     def __init__(self, messages: Messages) -> None:
