@@ -128,6 +128,7 @@ class Worker:
                 ]
                 for helper in helpers:
                     stack.push_async_callback(helper.stop)
+                await asyncio.to_thread(pages.load)
                 self._is_open = True
                 gc.collect()
                 gc.freeze()  # what was built so far stays: no collection need look at it again

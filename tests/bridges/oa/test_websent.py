@@ -300,7 +300,7 @@ async def test_a_worker_hears_of_a_row_that_waited_for_the_poll(oa: Oa) -> None:
     ],
 )
 async def test_a_body_in_the_other_column_is_sent(
-    oa: Oa, columns: dict[str, object], is_html: bool, body: str
+    oa: Oa, columns: dict[str, Any], is_html: bool, body: str
 ) -> None:
     await oa.write(**{"MailBodyText": None, **columns})
     mail = read(await oa.arrived())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
@@ -19,7 +20,8 @@ from postroad.mailstore.flags import Flag, FlagChange
 from postroad.mailstore.messages import Description, Messages
 from postroad.message.budget import Budget
 from postroad.message.charsets import decode, undirected
-from postroad.message.headers import Mailbox, decode_text, mailboxes, parse_date
+from postroad.message.envelope import Envelope
+from postroad.message.headers import ListItem, decode_text, mailboxes, parse_date
 from postroad.message.scan import Part
 from postroad.web.mail.bodies import Bodies, files_of
 from postroad.web.mail.frame import framed
@@ -138,11 +140,9 @@ class ReadingPages:
         prefix = await self._messages.prefix(opened.entry.message_id)
         end = min(opened.description.structure.body_start, MAX_HEADER_BYTES)
         header = await self._messages.body_range(opened.entry.message_id, 0, end)
-        around = await self._surroundings.around(visit.account_id)
-        reading = replace(
-            await self._reading(visit, opened, around), headers=decode(prefix + header, "utf-8").rstrip()
-        )
-        return self._visits.page("headers.html", visit.dates, {"reading": reading})
+        text = await in_thread(end, decode, prefix + header, "utf-8")
+        values = {"subject": opened.entry.subject, "headers": text.rstrip()}
+        return self._visits.page("headers.html", visit.dates, values)
 
     # -- what the pages load
 
@@ -199,17 +199,17 @@ class ReadingPages:
         part = part_of(opened.description, section)
         if part is None or part.message is None or part.envelope is None:
             raise HTTPException(404)
-        root, envelope = part.message, part.envelope
+        root = part.message
         shown = await self._bodies.of(
             opened.entry.message_id, opened.url, structure, root, visit.say("Quoted text")
         )
-        senders = _people(mailboxes(envelope.from_))
+        head = await in_thread(root.body_start - root.header_start, _head, part.envelope)
         mail = EnclosedMail(
-            subject=decode_text((envelope.subject or "").encode("utf-8", "replace")),
-            sender=senders[0] if senders else Person("", ""),
-            to=_people(mailboxes(envelope.to)),
-            cc=_people(mailboxes(envelope.cc)),
-            sent_at=parse_date((envelope.date or "").encode("utf-8", "replace")),
+            subject=head.subject,
+            sender=head.sender,
+            to=head.to,
+            cc=head.cc,
+            sent_at=head.sent_at,
             bodies=shown.bodies,
             attachments=files_of(opened.url, structure, root, shown, visit.say("file")),
             url=f"{opened.url}/part/{section}",
@@ -231,7 +231,6 @@ class ReadingPages:
 
     async def _reading(self, visit: Visit, opened: Opened, around: Around) -> Reading:
         entry, structure = opened.entry, opened.description.structure
-        envelope = opened.description.envelope
         folder = around.by_id(entry.folder_id)
         if folder is None:
             raise HTTPException(404)
@@ -239,8 +238,7 @@ class ReadingPages:
             entry.message_id, opened.url, structure, structure, visit.say("Quoted text")
         )
         files = files_of(opened.url, structure, structure, shown, visit.say("file"))
-        senders = _people(mailboxes(envelope.from_))
-        reply_to = _people(mailboxes(envelope.reply_to))
+        head = await in_thread(structure.body_start, _head, opened.description.envelope)
         calendar = calendar_part(structure)
         invitation = None
         if calendar is not None:
@@ -252,14 +250,12 @@ class ReadingPages:
             url=opened.url,
             folder=folder,
             subject=entry.subject,
-            sender=senders[0] if senders else Person("", ""),
-            reply_to=reply_to
-            if [one.address for one in reply_to] != [one.address for one in senders]
-            else [],
-            to=_people(mailboxes(envelope.to)),
-            cc=_people(mailboxes(envelope.cc)),
-            bcc=_people(mailboxes(envelope.bcc)),
-            sent_at=parse_date((envelope.date or "").encode("utf-8", "replace")) or entry.sent_at,
+            sender=head.sender,
+            reply_to=head.reply_to,
+            to=head.to,
+            cc=head.cc,
+            bcc=head.bcc,
+            sent_at=head.sent_at or entry.sent_at,
             received_at=entry.received_at,
             size_bytes=entry.size_bytes,
             is_flagged=entry.is_flagged,
@@ -285,8 +281,36 @@ class ReadingPages:
         ]
 
 
-def _people(found: Sequence[Mailbox]) -> list[Person]:
-    return [Person(one.name, one.address_text) for one in found]
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What a header says, decoded."""
+
+    subject: str
+    sender: Person
+    reply_to: Sequence[Person]  # empty when it is the sender
+    to: Sequence[Person]
+    cc: Sequence[Person]
+    bcc: Sequence[Person]
+    sent_at: datetime | None
+
+
+def _head(envelope: Envelope) -> _Head:
+    budget = Budget()
+
+    def people(items: list[ListItem]) -> list[Person]:
+        return [Person(one.name, one.address_text) for one in mailboxes(items, budget)]
+
+    senders = people(envelope.from_)
+    reply_to = people(envelope.reply_to) if envelope.reply_to != envelope.from_ else []
+    return _Head(
+        subject=decode_text((envelope.subject or "").encode("utf-8", "replace"), budget),
+        sender=senders[0] if senders else Person("", ""),
+        reply_to=reply_to if {one.address for one in reply_to} != {one.address for one in senders} else [],
+        to=people(envelope.to),
+        cc=people(envelope.cc),
+        bcc=people(envelope.bcc),
+        sent_at=parse_date((envelope.date or "").encode("utf-8", "replace")),
+    )
 
 
 def _saved_type(part: Part) -> str:

@@ -174,7 +174,6 @@ class Reading:
     attachments: Sequence[Attachment]
     invitation: Invitation | None
     others: Sequence[Row]  # of the same thread, oldest first, without this one
-    headers: str = ""
 
     @property
     def recipients(self) -> Sequence[Person]:
