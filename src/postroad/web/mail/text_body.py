@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 
 from postroad.message.budget import Budget
 
+MAX_SEARCHED = 8_000  # characters in which links are looked for at once; a link has 2,000 at most
 FOLDED_LINES = 3  # shorter quotes stay open
 
 _LINK = re.compile(
@@ -74,7 +75,7 @@ def text_markup(text: str, quoted_label: str, budget: Budget) -> Markup:
                 in_signature = True
                 block.append('<span class="signature">-- ')
                 continue
-            block.append(_linked(line, budget))
+            block.append("".join(_linked(piece, budget) for piece in _pieces(line)))
         joined = "\n".join(block)
         if is_quote and len(lines) > FOLDED_LINES:
             pieces.append(
@@ -104,6 +105,17 @@ def _blocks(lines: list[str]) -> Iterator[tuple[bool, list[str]]]:
         current.append(line)
     if current:
         yield quoted, current
+
+
+def _pieces(line: str) -> Iterator[str]:
+    """Cut a long line, at blanks where it has any: one search over all of it would hold every other thread."""
+    at = 0
+    while len(line) - at > MAX_SEARCHED:
+        blank = line.rfind(" ", at, at + MAX_SEARCHED) + 1
+        end = blank if blank > at else at + MAX_SEARCHED
+        yield line[at:end]
+        at = end
+    yield line[at:]
 
 
 def _linked(line: str, budget: Budget) -> str:
