@@ -33,7 +33,7 @@ MAX_MESSAGE_IDS = 100  # read of References; RFC 5537 3.4.4 lets followups drop 
 
 # One field: group 1 its name, group 2 its raw value. RFC 5322 2.2 and 3.6.8, with the blanks before the colon
 # of 4.5. Continuation lines begin with a blank.
-FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)", re.MULTILINE)
+FIELD = re.compile(rb"^([!-9;-~]++)[ \t]*+:([^\n]*(?:\n[ \t][^\n]*)*)", re.MULTILINE)
 _LINE_BREAK = re.compile(rb"\r?\n|\r")
 _ENCODED_WORD = re.compile(r"=\?([^?\s*]{1,64})(?:\*[^?\s]{0,64})?\?([bBqQ])\?([^?]*)\?=")
 _QUOTED_HEX = re.compile(rb"=([0-9A-Fa-f]{2})")

@@ -29,7 +29,7 @@ _FALSE_FIND = (
 )
 
 _PIECE = 1024 * 1024  # bytes that one search in C goes over
-_BEGINS_AS_HEADER = re.compile(rb"[!-9;-~]+[ \t]*:|\r?\n|From |>From ")
+_BEGINS_AS_HEADER = re.compile(rb"[!-9;-~]{1,998}+[ \t]*+:|\r?\n|From |>From ")
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -85,13 +85,15 @@ def uudecoded(body: bytes) -> bytes:
         line = match[0]
         if line == b"end":
             break
+        # A line that promises more than it holds is filled up with zeros: not here, or two bytes become 32.
+        held = len(line) * 3 // 4
         try:
-            pieces.append(binascii.a2b_uu(line))
+            pieces.append(binascii.a2b_uu(line)[:held])
         except binascii.Error:
             # Some encoders count the padding wrong: take the length the first letter promises.
             length = (((line[0] - 32) & 63) * 4 + 5) // 3
             try:
-                pieces.append(binascii.a2b_uu(line[:length]))
+                pieces.append(binascii.a2b_uu(line[:length])[:held])
             except binascii.Error:
                 continue
     return b"".join(pieces)

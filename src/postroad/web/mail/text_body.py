@@ -108,7 +108,7 @@ def _blocks(lines: list[str]) -> Iterator[tuple[bool, list[str]]]:
 
 
 def _pieces(line: str) -> Iterator[str]:
-    """Cut a long line, at blanks where it has any: one search over all of it would hold every other thread."""
+    """Cut a long line, at blanks where it has any: one search over it all would hold every other thread."""
     at = 0
     while len(line) - at > MAX_SEARCHED:
         blank = line.rfind(" ", at, at + MAX_SEARCHED) + 1
