@@ -1,4 +1,4 @@
-"""Delivery in simulated time: a loop whose clock jumps to whatever happens next, hosts that behave as they are
+"""Delivery in simulated time: a loop whose clock jumps to whatever is next, hosts that behave as they are
 told, a source in memory. Minutes cost milliseconds, and nothing depends on how busy the machine is.
 """
 
@@ -232,7 +232,7 @@ class Hosts:
             raise Unreachable(451, "4.4.3", "no answer")
         return route.rpartition(".")[2]
 
-    async def open_session(self, route: str) -> FakeSession:
+    async def open_session(self, route: str, tls: object) -> FakeSession:
         behaviour = self.of(route)
         self.open += 1
         self.most_open = max(self.most_open, self.open)

@@ -86,7 +86,7 @@ def test_everything_fails_but_one_at_random_for_minutes(seed: int) -> None:
                 if chance.random() < 0.3:
                     heap.put(f"domain{chance.randrange(50)}.good")
                 await asyncio.sleep(chance.random() * 2)
-                oldest = max(oldest, worker.oldest_wait_seconds)
+                oldest = max(oldest, worker.state.oldest_wait_seconds)
             await asyncio.sleep(60.0)
             good = [to for to in heap.delivered_at if to.route.endswith("good")]
             assert len(good) > 60
@@ -108,11 +108,11 @@ def test_a_job_that_waits_too_long_goes_back_and_is_counted() -> None:
             for _ in range(20):
                 heap.put("tarpit")
             await asyncio.sleep(LONGEST_WAIT_SECONDS - 10)
-            assert worker.waited_too_long == 0
-            assert worker.oldest_wait_seconds > LONGEST_WAIT_SECONDS - 20
+            assert worker.state.waited_too_long == 0
+            assert worker.state.oldest_wait_seconds > LONGEST_WAIT_SECONDS - 20
             await asyncio.sleep(30)
-            assert worker.waited_too_long >= 15
-            assert worker.oldest_wait_seconds < 60
+            assert worker.state.waited_too_long >= 15
+            assert worker.state.oldest_wait_seconds < 60
 
     simulate(work)
 

@@ -27,7 +27,7 @@ from postroad.transport.delivery.inflight import InFlight
 from postroad.transport.delivery.intake import Intake
 from postroad.transport.delivery.presence import Presence
 from postroad.transport.delivery.rates import Rates
-from postroad.transport.delivery.shaping import Shaping
+from postroad.transport.delivery.shaping import Shaping, SiteTls
 from postroad.transport.delivery.sites import Backoff, Site, Sites
 from postroad.transport.delivery.source import (
     AnyJob,
@@ -64,8 +64,8 @@ class Opens(Protocol):
         """Say which site a route leads to. Raises `Unreachable`."""
         ...
 
-    async def open(self, route: str) -> Session:
-        """Open a session. Raises `Unreachable`, `CannotConnect`."""
+    async def open(self, route: str, tls: SiteTls | None) -> Session:
+        """Open a session, as securely as `tls` asks at least. Raises `Unreachable`, `CannotConnect`."""
         ...
 
 
@@ -77,6 +77,20 @@ class DispatchLimits:
     connections: int
     poll_seconds: float = POLL_SECONDS
     reap_seconds: float = REAP_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryState:
+    """What one worker has at the moment, for the metrics.
+
+    `oldest_wait_seconds` is how long the job has waited that has waited longest without an attempt;
+    `waited_too_long` how many jobs were given back for that so far.
+    """
+
+    recipients: int
+    connections: int
+    oldest_wait_seconds: float
+    waited_too_long: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,14 +243,14 @@ class Dispatcher:
         return len(self._sessions) + len(self._openings)
 
     @property
-    def oldest_wait_seconds(self) -> float:
-        """How long the job has waited that has waited longest without an attempt."""
-        return self._intake.oldest_wait_seconds
-
-    @property
-    def waited_too_long(self) -> int:
-        """How many jobs were given back because no attempt was begun in time."""
-        return self._intake.waited_too_long
+    def state(self) -> DeliveryState:
+        """What this worker has at the moment."""
+        return DeliveryState(
+            self._in_flight.recipients,
+            self.open_connections,
+            self._intake.oldest_wait_seconds,
+            self._intake.waited_too_long,
+        )
 
     # Leaving
 
@@ -423,7 +437,7 @@ class Dispatcher:
             if slot is None:
                 self._full(site)
             elif site.waiting:  # any route that leads to the site will do: what waits there knows one
-                session = await self._connector.open(site.first.route)
+                session = await self._connector.open(site.first.route, site.limits.tls)
         except (Unreachable, CannotConnect) as error:
             failure = error.failure
         except asyncio.CancelledError:
