@@ -23,6 +23,7 @@ from postroad.db.tasks import Kept, TaskSupervisor
 from postroad.transport.delivery.destinations import Unreachable, is_its_own_site
 from postroad.transport.delivery.inflight import MAX_BYTES_IN_FLIGHT, ClaimRoom, InFlight
 from postroad.transport.delivery.presence import Presence
+from postroad.transport.delivery.questions import Questions
 from postroad.transport.delivery.sites import Backoff, Route, Site, Sites
 from postroad.transport.delivery.source import AnyJob, AnySource, Failure, Stage
 
@@ -34,11 +35,6 @@ BUSY_POLL_SECONDS = 0.5  # while something is in flight: others may have given s
 # that keeps it here keeps it for ever.
 LONGEST_WAIT_SECONDS = 120.0
 WATCH_SECONDS = 5.0
-# Routes looked up at once, besides those that take long: names that never resolve must not keep others from
-# being asked for. Together below what the DNS room takes (`lookups.AT_ONCE`), so that none is refused there.
-QUESTIONS = 64
-SLOW_QUESTIONS = 96
-SLOW_QUESTION_SECONDS = 1.0
 PAUSE_SECONDS = 0.5  # after the database could not be reached
 
 log = structlog.get_logger("postroad.transport.delivery.intake")
@@ -129,8 +125,7 @@ class Intake:
         self._takes: Takes
         self._kept: list[Kept] = []
         self._lookups: set[asyncio.Task[None]] = set()
-        self._questions = asyncio.Semaphore(QUESTIONS)
-        self._slow_questions = 0
+        self._questions = Questions()
         self.waited_too_long = 0  # jobs given back because nothing was begun for them in time
         for source in sources:
             in_flight.meet(source)
@@ -291,26 +286,8 @@ class Intake:
             task.add_done_callback(self._lookups.discard)
 
     async def _find(self, route: Route) -> None:
-        """Ask where a route leads, when its turn comes: the DNS takes so many questions at once."""
-        await self._questions.acquire()
-        is_slow = False
-
-        def let_others_ask() -> None:
-            nonlocal is_slow
-            if self._slow_questions < SLOW_QUESTIONS:
-                is_slow = True
-                self._slow_questions += 1
-                self._questions.release()
-
-        timer = asyncio.get_running_loop().call_later(SLOW_QUESTION_SECONDS, let_others_ask)
-        try:
+        async with self._questions.ask():
             await self._find_now(route)
-        finally:
-            timer.cancel()
-            if is_slow:
-                self._slow_questions -= 1
-            else:
-                self._questions.release()
 
     async def _find_now(self, route: Route) -> None:
         failure = Failure(451, "4.4.3", f"nobody can say where mail for {route.name} goes")
