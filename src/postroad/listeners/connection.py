@@ -112,6 +112,11 @@ class Connection(asyncio.Protocol):
         return self._is_lost
 
     @property
+    def is_at_end(self) -> bool:
+        """Whether everything the client says has been read."""
+        return self._is_eof and not self.has_unread
+
+    @property
     def has_unread(self) -> bool:
         """Whether something waits to be read."""
         return bool(self._unread) or self._has_more_inflated()
@@ -227,6 +232,11 @@ class Connection(asyncio.Protocol):
         self.is_draining = True
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(Draining())
+
+    def interrupt(self) -> None:
+        """Have whoever waits for the client hear `Silent` now."""
+        if self._waiter is not None:
+            self._silent(self._waiter)
 
     def close(self) -> None:
         """Close when everything is sent, and cut the connection if the client does not take it."""

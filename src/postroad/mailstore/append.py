@@ -6,7 +6,8 @@ because content never changes (RFC 9051 2.3.1.1: a UID names one content for eve
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from ..db.pool import Database
@@ -19,6 +20,16 @@ from .flags import NO_FLAGS, Flag
 from .folders import Role
 from .messages import Messages
 from .quota import over_quota_in
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """A mail somebody puts into a folder."""
+
+    body: bytes = field(repr=False)
+    flags: Flag = NO_FLAGS
+    keywords: tuple[str, ...] = ()
+    received_at: datetime | None = None
 
 
 class Append:
@@ -64,6 +75,38 @@ class Append:
         An old entry that has gone already is no error. Raises what `put` does.
         """
         return await self._put(account_id, folder_id, old_uid, body, flags, keywords, received_at, summary)
+
+    async def put_all(
+        self, account_id: int, folder_id: int, mails: Sequence[Appended], replacing: int | None = None
+    ) -> list[Delivered]:
+        """Store several mails in one folder, all or none (RFC 3502); its entry `replacing` goes with it.
+
+        Raises what `put` does.
+        """
+        prepared = [await self._messages.prepare(each.body, summarise(each.body)) for each in mails]
+        deliveries = [
+            Delivery.of(
+                mail,
+                account_id,
+                each.received_at if each.received_at is not None else self._clock(),
+                Role.INBOX,
+                folder_id,
+                each.flags,
+                each.keywords,
+            )
+            for mail, each in zip(prepared, mails, strict=True)
+        ]
+        async with self._database.transaction() as connection:
+            await self._messages.store_in(connection, prepared)
+            if replacing is not None:
+                await expunge_in(connection, account_id, folder_id, [replacing], NO_FLAGS, 1)
+            placed = [each for each in await deliver_in(connection, deliveries) if each is not None]
+            if len(placed) != len(mails) or any(each.folder_id != folder_id for each in placed):
+                raise NoSuchFolder("there is no such folder")
+            if await over_quota_in(connection, account_id):
+                raise QuotaExceeded("the mails do not fit into the mailbox")
+        self._changes.announce([FolderChanged(account_id, folder_id, placed[-1].mod_sequence)])
+        return placed
 
     async def _put(
         self,
