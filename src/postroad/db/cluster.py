@@ -37,6 +37,7 @@ from postroad.db.binaries import (
 )
 from postroad.db.cluster_settings import ROLE, pg_hba, pg_ident, postgresql_conf
 from postroad.db.making import failure, make
+from postroad.db.pool import CONNECTION_ERRORS
 from postroad.db.processes import POLL_SECONDS, memory_bytes, processes_of, wait_until
 from postroad.db.sql_door import SqlDoor
 
@@ -46,6 +47,9 @@ START_SECONDS = 300.0  # replaying max_wal_size of log on a slow disk
 STOP_SECONDS = 60.0
 ORPHAN_SECONDS = 1.0  # backends notice a dead postmaster at once unless they are deep in a query
 KILL_SECONDS = 10.0  # even SIGKILL waits for a disk that does not answer
+# Of one of its processes: past it a statement fails, where the kernel would end the largest. PostgreSQL
+# makes nothing larger than 1 GB (MaxAllocSize), and nothing of ours comes near.
+SESSION_BYTES = 1536 * 1024 * 1024
 
 Result = TypeVar("Result")
 
@@ -204,7 +208,7 @@ class Cluster:
             return False
         try:
             _in_thread(lambda: asyncio.run(_execute(self.dsn, "SELECT 1")))
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+        except CONNECTION_ERRORS:
             return False
         return True
 
@@ -337,7 +341,11 @@ class Cluster:
         with start_log.open("wb") as output:
             account.take(start_log)
             self._process = subprocess.Popen(  # noqa: S603
-                [str(binaries / "postgres"), "-D", str(home), "-k", str(sockets), "-p", str(self._door.port)],
+                [
+                    *("/bin/sh", "-c", f'ulimit -d {SESSION_BYTES // 1024}; exec "$@"', "postgres"),
+                    *(str(binaries / "postgres"), "-D", str(home)),
+                    *("-k", str(sockets), "-p", str(self._door.port)),
+                ],
                 user=account.user_id,
                 group=account.group_id,
                 extra_groups=None if account.user_id is None else [],
@@ -363,7 +371,7 @@ class Cluster:
             try:
                 _in_thread(lambda: asyncio.run(_create_database(maintenance)))
                 return
-            except (OSError, TimeoutError, asyncpg.InterfaceError):
+            except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError):
                 time.sleep(POLL_SECONDS)
             except asyncpg.PostgresError as error:
                 # Still starting, or died just now: then its process or its log tells more.

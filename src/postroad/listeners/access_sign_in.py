@@ -11,7 +11,8 @@ from typing import Literal, Protocol
 
 from postroad.db.pool import DatabaseUnavailable
 from postroad.directory.errors import AccountDisabled, SignInRefused, TooManyFailures
-from postroad.directory.identity.sign_in import Door, Principal
+from postroad.directory.identity.sign_in import Entrance
+from postroad.directory.principals import Principal
 
 
 class Why(Enum):
@@ -33,7 +34,7 @@ class Refused(Exception):
 class Checks(Protocol):
     """What is needed of the directory (`directory.identity.sign_in.SignIn`)."""
 
-    async def check(self, username: str, password: str, client: str, door: Door) -> Principal:
+    async def check(self, username: str, password: str, client: str, entrance: Entrance) -> Principal:
         """Say who signs in."""
         ...
 
@@ -41,14 +42,14 @@ class Checks(Protocol):
 class AccessSignIn:
     """The directory's `SignIn` for one protocol."""
 
-    def __init__(self, directory: Checks, door: Literal["imap", "pop3"]) -> None:
+    def __init__(self, directory: Checks, entrance: Literal["imap", "pop3"]) -> None:
         self._directory = directory
-        self._door: Literal["imap", "pop3"] = door
+        self._entrance: Literal["imap", "pop3"] = entrance
 
     async def check(self, username: str, password: str, client: str) -> Principal:
         """Return who it is. Raises `Refused`."""
         try:
-            return await self._directory.check(username, password, client, self._door)
+            return await self._directory.check(username, password, client, self._entrance)
         except TooManyFailures as refusal:
             raise Refused(
                 Why.LATER, f"Too many failures; try again in {refusal.retry_after} seconds"

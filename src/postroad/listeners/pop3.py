@@ -12,7 +12,7 @@ from typing import Protocol
 import structlog
 
 from postroad.db.pool import DatabaseUnavailable
-from postroad.directory.identity.sign_in import Principal
+from postroad.directory.principals import Principal
 from postroad.listeners.access import HANDSHAKE_SECONDS, AccessListener, Turned
 from postroad.listeners.access_metrics import AccessDoorMetrics
 from postroad.listeners.access_sign_in import Refused, Why

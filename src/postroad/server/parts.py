@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from postroad.bridges.oa.service import OaSql, open_oa_sql
 from postroad.config import Settings
@@ -13,6 +14,7 @@ from postroad.db.advisory_locks import AdvisoryLocks
 from postroad.db.jobs import REMOVING_BLOBS
 from postroad.db.notify import Announcer, Listener
 from postroad.db.pool import Database
+from postroad.db.tasks import TaskSupervisor
 from postroad.directory.addresses.accounts import Accounts
 from postroad.directory.addresses.domains import Domains
 from postroad.directory.addresses.resolver import Resolver
@@ -39,6 +41,7 @@ from postroad.mailstore.sweeper import Sweeper
 from postroad.mailstore.views import Views
 from postroad.server.jobs import Job
 from postroad.transport.delivery.outcomes import Attempted
+from postroad.transport.delivery.rates import sweep_rates
 from postroad.transport.service import Neighbours, Transport
 
 # Sessions, deliveries and pages hold a connection for a few milliseconds: ten carry thousands of statements a
@@ -55,6 +58,7 @@ class Parts:
     """What doors are opened on. `indexer.run` and `jobs` go on beside the work."""
 
     clock: Clock
+    tasks: TaskSupervisor
     database: Database
     accounts: Accounts
     domains: Domains
@@ -81,18 +85,23 @@ class Parts:
 
 @asynccontextmanager
 async def open_parts(
-    settings: Settings, dsn: str, clock: Clock, watch: Callable[[Attempted], None] | None = None
+    settings: Settings,
+    dsn: str,
+    clock: Clock,
+    watch: Callable[[Attempted], None] | None = None,
+    tasks: TaskSupervisor | None = None,
 ) -> AsyncIterator[Parts]:
     """Build everything on the database `dsn`; drained and closed, top floor first, when the body ends.
 
-    `watch` is told of every attempt to deliver. An unreachable database is no error: services say so call by
-    call until it is back.
+    `watch` is told of every attempt to deliver; `tasks` keeps what goes on for ever. An
+    unreachable database is no error: services say so call by call until it is back.
     """
+    tasks = tasks or TaskSupervisor()
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         database = await enter(Database(dsn, max_size=pool_size(settings.workers)))
-        announcer = await enter(Announcer(database))
-        listener = await enter(Listener(dsn))
+        announcer = await enter(Announcer(database, tasks))
+        listener = await enter(Listener(dsn, tasks))
         outbox = Outbox()
 
         hashing = PasswordHashing()
@@ -125,6 +134,7 @@ async def open_parts(
                     changes=changes,
                     announcer=announcer,
                     listener=listener,
+                    tasks=tasks,
                 ),
                 clock,
                 watch=watch,
@@ -143,6 +153,7 @@ async def open_parts(
         attempts = Attempts(database, settings.sign_in, clock)
         yield Parts(
             clock=clock,
+            tasks=tasks,
             database=database,
             accounts=accounts,
             domains=domains,
@@ -171,7 +182,8 @@ async def open_parts(
                 Job(REMOVING_BLOBS[0], timedelta(minutes=1), sweeper.sweep),
                 Job(REMOVING_BLOBS[1], timedelta(hours=6), sweeper.sweep_blobs),
                 Job("sent OA rows", timedelta(hours=1), oa_sql.retention.sweep),
-                Job("OA sessions", timedelta(seconds=30), oa_sql.sessions.sweep),
+                Job("OA views of removed accounts", timedelta(minutes=1), oa_sql.views.sweep),
+                Job("delivery rates", timedelta(minutes=10), partial(sweep_rates, database)),
                 Job("events", timedelta(hours=1), Retention(database, clock).sweep),
             ),
         )
