@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from postroad.db.tasks import TaskSupervisor
 from postroad.listeners import imap_changing as changing
 from postroad.listeners import imap_fetching as fetching
 from postroad.listeners import imap_folders as folders
@@ -67,7 +68,9 @@ HANDLERS: Mapping[str, Handler] = MappingProxyType(
 )
 
 
-def imap_listener(name: str, door: ImapDoor, connections: Connections) -> AccessListener:
+def imap_listener(
+    name: str, door: ImapDoor, connections: Connections, tasks: TaskSupervisor | None = None
+) -> AccessListener:
     """Make the listener of `imap` or `imaps`."""
 
     async def serve(connection: Connection) -> None:
@@ -81,4 +84,5 @@ def imap_listener(name: str, door: ImapDoor, connections: Connections) -> Access
         metrics=door.metrics,
         tls=door.tls,
         is_tls_first=name == "imaps",
+        tasks=tasks,
     )

@@ -6,7 +6,6 @@ RFC 5258 (LIST-EXTENDED), RFC 5819 (LIST-STATUS), RFC 6154 (SPECIAL-USE), RFC 84
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from postroad.listeners.imap_session import ImapSession
@@ -48,7 +47,7 @@ async def list_folders(session: ImapSession, command: Command) -> str:
     folders = await session.door.store.folders.list(session.account_id)
     patterns = _patterns(asked)
     for folder in folders:
-        if any(pattern.match(folder.name) for pattern in patterns):
+        if any(pattern.matches(folder.name) for pattern in patterns):
             told = _listed(session, folder, folders, asked)
             if told is not None:
                 session.say(told)
@@ -67,7 +66,7 @@ async def lsub(session: ImapSession, command: Command) -> str:
     subscribed = {folder.name for folder in folders if folder.is_subscribed}
     told: set[str] = set()
     for name in sorted(subscribed):
-        if any(pattern.match(name) for pattern in patterns):
+        if any(pattern.matches(name) for pattern in patterns):
             session.say(f'* LSUB () "/" {wire.mailbox(name, session.is_utf8)}')
             told.add(name)
     # RFC 3501 6.3.9: a level that `%` shows, with something subscribed below it that it does not
@@ -75,16 +74,16 @@ async def lsub(session: ImapSession, command: Command) -> str:
         levels = name.split(names.SEPARATOR)
         for depth in range(1, len(levels)):
             above = names.SEPARATOR.join(levels[:depth])
-            if above not in told and any(pattern.match(above) for pattern in patterns):
+            if above not in told and any(pattern.matches(above) for pattern in patterns):
                 session.say(f'* LSUB (\\Noselect) "/" {wire.mailbox(above, session.is_utf8)}')
                 told.add(above)
     return "That is all"
 
 
-def _patterns(asked: ListFolders) -> list[re.Pattern[str]]:
+def _patterns(asked: ListFolders) -> list[names.Pattern]:
     # RFC 9051 6.3.9: the reference stands in front, unless a pattern begins at the root.
     return [
-        names.pattern(text.removeprefix("/") if text.startswith("/") else asked.reference + text)
+        names.Pattern(text.removeprefix("/") if text.startswith("/") else asked.reference + text)
         for text in asked.patterns
     ]
 

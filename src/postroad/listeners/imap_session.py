@@ -13,10 +13,10 @@ from typing import Any, Final
 import structlog
 
 from postroad.db.pool import DatabaseUnavailable
-from postroad.directory.identity.sign_in import Principal
+from postroad.directory.principals import Principal
 from postroad.listeners.access_metrics import AccessDoorMetrics
 from postroad.listeners.access_sign_in import AccessSignIn
-from postroad.listeners.connection import Connection, Draining, Gone, Silent
+from postroad.listeners.connection import SHUTTING_DOWN, Connection, Draining, Gone, Silent
 from postroad.listeners.limits import ContentBudget, Network, is_within
 from postroad.listeners.tls import ServerTls
 from postroad.mailstore import errors
@@ -251,8 +251,8 @@ class ImapSession:
         except Silent:
             self.door.metrics.timed_out.inc()
             self._end("Nothing was heard for too long")
-        except Draining:
-            self._end("Shutting down; connect again", "UNAVAILABLE")
+        except Draining as reason:
+            self._end(str(reason), "UNAVAILABLE")
         finally:
             self._hold(0)
 
@@ -324,7 +324,7 @@ class ImapSession:
             self.write(ImapNo("Something went wrong here", "SERVERBUG").line(command.tag))
         self.door.metrics.answered(command.verb, outcome)
         if self.connection.is_draining and self.state is not State.ENDED:
-            raise Draining
+            raise Draining(SHUTTING_DOWN)
         if self._out_bytes >= FLUSHED_BYTES or self.state is State.ENDED:
             self.flush()
             await self.connection.drained()

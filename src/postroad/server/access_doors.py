@@ -60,6 +60,7 @@ def _pop3(
                 pop3.idle_seconds,
             ),
             connections,
+            parts.tasks,
         )
         for name in ("pop3", "pop3s")
     }
@@ -96,6 +97,7 @@ def _imap(
                 idle_seconds=imap.idle_seconds,
             ),
             connections,
+            parts.tasks,
         )
         for name in ("imap", "imaps")
     }

@@ -15,7 +15,8 @@ from prometheus_client import CollectorRegistry
 from postroad.db.notify import Announcer, Listener
 from postroad.db.pool import Database
 from postroad.directory.errors import WrongCredentials
-from postroad.directory.identity.sign_in import Door, Principal
+from postroad.directory.identity.sign_in import Entrance
+from postroad.directory.principals import Kind, Principal
 from postroad.listeners.access import AccessListener
 from postroad.listeners.access_metrics import AccessMetrics
 from postroad.listeners.access_sign_in import AccessSignIn
@@ -105,11 +106,11 @@ class Passwords:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def check(self, username: str, password: str, client: str, door: Door) -> Principal:
+    async def check(self, username: str, password: str, client: str, entrance: Entrance) -> Principal:
         found = await self._database.fetchval("SELECT id FROM account WHERE address = $1", username)
         if found is None or password != "secret":
             raise WrongCredentials
-        return Principal(found, Address.parse(username), 1, "password")
+        return Principal(Kind.ACCOUNT, found, username, 1, "password", Address.parse(username))
 
 
 @dataclass

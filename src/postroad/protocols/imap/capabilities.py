@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-# RFC 3501 (IMAP4rev1), RFC 2177 (IDLE), RFC 2342 (NAMESPACE), RFC 3348 (CHILDREN) and RFC 3691 (UNSELECT) live on in
-# RFC 9051 and are announced for clients of their time; RFC 6855 (UTF8=ACCEPT), RFC 7889 (APPENDLIMIT).
+# RFC 3501 (IMAP4rev1), RFC 2177 (IDLE), RFC 2342 (NAMESPACE), RFC 3348 (CHILDREN) and RFC 3691 (UNSELECT)
+# live on in RFC 9051 and are announced for clients of their time. RFC 6855 (UTF8), RFC 7889 (APPENDLIMIT).
 
 BEFORE_SIGN_IN = (
     "IMAP4rev1", "IMAP4rev2", "LITERAL+", "SASL-IR", "ID", "ENABLE", "IDLE", "UTF8=ACCEPT", "APPENDLIMIT",

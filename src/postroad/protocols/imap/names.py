@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import binascii
 import re
-from functools import lru_cache
 
 SEPARATOR = "/"
-MAX_WILDCARDS = 32  # of one pattern; a person types one
+MAX_PATTERN = 1000  # characters; a name has no more
 
 
 def encode_utf7(name: str) -> str:
@@ -72,15 +71,44 @@ def canonical(name: str) -> str:
     return f"INBOX{slash}{rest}" if head.upper() == "INBOX" else name
 
 
-@lru_cache(maxsize=1000)
-def pattern(text: str) -> re.Pattern[str]:
-    """Compile a pattern of LIST: `*` is anything, `%` anything within a level. INBOX fits in any case."""
-    wild = canonical(re.sub(r"\*[*%]*|%+", lambda match: "*" if "*" in match[0] else "%", text))
-    pieces = re.split(r"([*%])", wild)
-    if len(pieces) > 2 * MAX_WILDCARDS:
-        return re.compile(r"(?!)")
-    # Possessive where a level cannot go on: no pattern takes more than linear time a wildcard.
-    translated = "".join(
-        ".*" if piece == "*" else "[^/]*" if piece == "%" else re.escape(piece) for piece in pieces
-    )
-    return re.compile(f"{translated}\\Z", re.DOTALL)
+class Pattern:
+    """A pattern of LIST: `*` is anything, `%` anything within a level. INBOX fits in any case.
+
+    Matched by keeping all places where the pattern may stand: a regular expression would try their
+    combinations, and `*a*a*a*a` would take for ever on a name of many a.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        wild = re.sub(r"\*[*%]*|%+", lambda match: "*" if "*" in match[0] else "%", text[:MAX_PATTERN])
+        self._text = canonical(wild)
+
+    def matches(self, name: str) -> bool:
+        """Whether a whole name fits."""
+        text = self._text
+        places = self._closed({0})
+        for letter in name:
+            following = set()
+            for place in places:
+                if place == len(text):
+                    continue
+                mark = text[place]
+                if mark == "*" or (mark == "%" and letter != SEPARATOR):
+                    following.add(place)
+                elif mark == letter and mark != "%":
+                    following.add(place + 1)
+            places = self._closed(following)
+            if not places:
+                return False
+        return len(text) in places
+
+    def _closed(self, places: set[int]) -> set[int]:
+        """A wildcard may stand for nothing."""
+        text = self._text
+        closed = set(places)
+        for place in places:
+            while place < len(text) and text[place] in "*%":
+                place += 1
+                closed.add(place)
+        return closed
