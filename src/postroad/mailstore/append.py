@@ -82,7 +82,7 @@ class Append:
 
         Raises what `put` does.
         """
-        prepared = [await self._messages.prepare(each.body, summarise(each.body)) for each in mails]
+        prepared = [await self._messages.prepare(each.body, await summarised(each.body)) for each in mails]
         deliveries = [
             Delivery.of(
                 mail,
@@ -95,17 +95,8 @@ class Append:
             )
             for mail, each in zip(prepared, mails, strict=True)
         ]
-        async with self._database.transaction() as connection:
-            await self._messages.store_in(connection, prepared)
-            if replacing is not None:
-                await expunge_in(connection, account_id, folder_id, [replacing], NO_FLAGS, 1)
-            placed = [each for each in await deliver_in(connection, deliveries) if each is not None]
-            if len(placed) != len(mails) or any(each.folder_id != folder_id for each in placed):
-                raise NoSuchFolder("there is no such folder")
-            if await over_quota_in(connection, account_id):
-                raise QuotaExceeded("the mails do not fit into the mailbox")
-        self._changes.announce([FolderChanged(account_id, folder_id, placed[-1].mod_sequence)])
-        return placed
+        replaced = None if replacing is None else (folder_id, replacing)
+        return await self._puts.put(Put(account_id, prepared, deliveries, replaced))
 
     async def _put(
         self,
