@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from postroad.db import pool
 from postroad.db.pool import Connection, Database
 from postroad.directory.addresses.accounts import Accounts
 from postroad.directory.passwords import PasswordHashing
@@ -88,7 +91,8 @@ async def test_who_removes_a_draft_and_delivers_locks_in_one_order(store: Store)
     await waiting
 
 
-async def test_who_renames_a_tree_locks_in_one_order(store: Store) -> None:
+async def test_who_renames_a_tree_locks_in_one_order(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "CONFLICT_RETRIES", 0)  # which would hide it
     account = await store.account()
     below = await store.folders.create(account, "b")
     top = await store.folders.create(account, "a")
