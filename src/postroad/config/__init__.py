@@ -1,9 +1,11 @@
 """All settings: one typed tree, a file a section; the tree and its reading are in `settings.py`."""
 
 from postroad.config.delivery import Delivery
+from postroad.config.imap import Imap
 from postroad.config.listen import Listen
 from postroad.config.log import Log
 from postroad.config.oa import Integration, Oa
+from postroad.config.pop3 import Pop3
 from postroad.config.section import LOOPBACK, MEBIBYTE, Section
 from postroad.config.settings import BadSettings, Settings, load
 from postroad.config.sign_in import SignInLimits
@@ -17,10 +19,12 @@ __all__ = [
     "MEBIBYTE",
     "BadSettings",
     "Delivery",
+    "Imap",
     "Integration",
     "Listen",
     "Log",
     "Oa",
+    "Pop3",
     "Section",
     "Settings",
     "SignInLimits",
