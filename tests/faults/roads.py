@@ -253,12 +253,19 @@ async def outbox(walk: Walk) -> AsyncGenerator[None, None]:
     while await walk.ask(partial(_hand_on, reader)):
         pass
     yield
-    while await _hand_on(EventReader(walk.scene.database, "walker")):
-        pass
-    rows = await walk.scene.database.fetch(
-        "SELECT value->>'name' AS name FROM (SELECT payload AS value FROM event WHERE kind = 'walk.handed') t"
-    )
-    walk.hold_copies(Counter(row["name"] for row in rows if row["name"].startswith(walk.mark)))
+    late = EventReader(walk.scene.database, "walker")
+    handed: Counter[str] = Counter()
+
+    async def are_handed() -> bool:
+        # Not at once: whoever writes events elsewhere at this moment may hold readers back for a while.
+        await _hand_on(late)
+        rows = await walk.scene.database.fetch("SELECT payload FROM event WHERE kind = 'walk.handed'")
+        handed.clear()
+        handed.update(row["payload"]["name"] for row in rows)
+        return walk.acknowledged <= handed.keys()
+
+    await until(are_handed, f"all of {walk.acknowledged} are handed on")
+    walk.hold_copies({name: handed[name] for name in handed.keys() & walk.tried})
 
 
 async def _record(walk: Walk) -> None:

@@ -39,7 +39,9 @@ HOSTNAME = "mx.walk.test"
 PASSWORD = "walked-the-whole-Road-9"
 ANNA = Address.parse("anna@walk.test")
 BERT = Address.parse("bert@walk.test")
-PATIENCE = float(__import__("os").environ.get("PATIENCE", "40"))  # for whatever must come by itself within seconds, on a busy machine
+PATIENCE = float(
+    __import__("os").environ.get("PATIENCE", "40")
+)  # for whatever must come by itself within seconds, on a busy machine
 
 Answer = TypeVar("Answer")
 

@@ -12,14 +12,13 @@ import gc
 import random
 import ssl
 import subprocess
-import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator, MutableMapping
+from collections.abc import Callable, Coroutine, Generator, Iterator, MutableMapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
+    ExitStack,
     aclosing,
-    asynccontextmanager,
     contextmanager,
 )
 from contextvars import ContextVar
@@ -30,15 +29,25 @@ from unittest import mock
 
 import structlog
 
+from postroad.db.pool import Database
 from postroad.server.parts import Parts
 from tests.faults.roads import ROADS
 from tests.faults.scene import Scene, Walk, until
 from tests.faults.wire import Fault, Message, Point, crash_points, distinct
 
-LANES = 6  # walks side by side: most of a walk's time is waiting
 WALK_SECONDS = 150.0
 SETTLED_SECONDS = 0.08  # nothing on the wire for so long: announcements are gathered for 50 ms
 
+
+_LIMITS = {"acquire_seconds": 3.0, "statement_seconds": 1.0}  # of the pool; asyncpg gives up 5 s later
+_CONSTANTS = {
+    "db.group_commit.BATCH_SECONDS": 2.0,
+    "db.group_commit.RESOLVE_SECONDS": 10.0,
+    "db.notify.CONNECT_SECONDS": 2.0,
+    "transport.delivery.presence.CONNECT_SECONDS": 2.0,
+    "transport.delivery.presence.CHECK_SECONDS": 0.5,
+    "directory.passwords.MEMORY_COST_KIBIBYTES": 64,
+}
 
 Choose: TypeAlias = Callable[[list[Message], list[Point]], list[Point]]
 MakeScene: TypeAlias = Callable[[], AbstractAsyncContextManager[Scene]]
@@ -54,7 +63,6 @@ class Tally:
     tried: int = 0
     injected: int = 0
     failures: list[str] = field(default_factory=list)
-    seconds: float = 0.0
 
     def as_row(self) -> list[object]:
         """Its row of the table (`table.py`)."""
@@ -67,6 +75,7 @@ class _Watch:
 
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     errors: list[str] = field(default_factory=list)
+    said: deque[str] = field(default_factory=lambda: deque(maxlen=8))
 
     def living(self) -> set[str]:
         """The names of tasks that go on; unnamed ones come and go."""
@@ -94,15 +103,25 @@ def watching() -> Iterator[list[str]]:
         lambda _loop, context: loose.append(f"{context['message']}: {context.get('exception')!r}")
     )
     structlog.configure(processors=[_hear], cache_logger_on_first_use=False)
-    # Nobody here offers TLS, and reading the authorities of the system takes longer than a walk.
-    no_authorities = mock.patch.object(ssl.SSLContext, "set_default_verify_paths")
     try:
-        with no_authorities:
+        with _haste():
             yield loose
     finally:
         loop.set_task_factory(factory)
         loop.set_exception_handler(handler)
         structlog.configure(**before)
+
+
+@contextmanager
+def _haste() -> Iterator[None]:
+    """Give up sooner than a server does, so that a walk ends in seconds."""
+    with ExitStack() as stack:
+        # Nobody here offers TLS, and reading the authorities of the system takes longer than a walk.
+        stack.enter_context(mock.patch.object(ssl.SSLContext, "set_default_verify_paths"))
+        stack.enter_context(mock.patch.dict(Database.__init__.__kwdefaults__, _LIMITS))
+        for place, seconds in _CONSTANTS.items():
+            stack.enter_context(mock.patch(f"postroad.{place}", seconds))
+        yield
 
 
 def _make_task(
@@ -120,9 +139,10 @@ def _make_task(
 
 def _hear(_logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     watch = _watch.get()
-    if watch is not None and method in ("error", "exception", "critical"):
-        error = event.get("exc_info")
-        watch.errors.append(f"{event.get('event')}: {error!r} {event.get('error', '')}")
+    if watch is not None:
+        watch.said.append(" ".join(f"{key}={value!r}" for key, value in event.items()))
+        if method in ("error", "exception", "critical"):
+            watch.errors.append(watch.said[-1])
     raise structlog.DropEvent
 
 
@@ -135,33 +155,43 @@ async def walk(
     """
     watch = _Watch()
     _watch.set(watch)
-    async with asyncio.timeout(WALK_SECONDS):
-        async with scene.worker() as parts:
-            broken = Walk(scene, parts, is_strict=False)
-            healed = Walk(scene, parts, is_strict=True)
-            async with aclosing(ROADS[road](broken)) as act:
-                await scene.wire.quiet(0.02)  # it has looked into the queue once
-                await anext(act)
-                await scene.wire.quiet(0.02)
-                standing = watch.living()
-                scene.wire.arm(fault, point)
-                await anext(act)
-                await scene.wire.quiet(SETTLED_SECONDS)
-                journal = scene.wire.disarm()
-                async with aclosing(ROADS[road](healed)) as again:
-                    await anext(again)
-                    await anext(again)
-                    await healed.until_queue_rests()
-                    await anext(again, None)
-                dead = standing - watch.living()
-                assert not dead, f"tasks are dead: {sorted(dead)}"
-                await anext(act, None)
-            await _hold_worker(parts)
-        left = await scene.database.fetch("SELECT * FROM queue_recipient WHERE lease_owner IS NOT NULL")
-        assert not left, f"leases were left behind: {[dict(row) for row in left]}"
-        problems = await scene.problems()
-        assert not problems, f"verify: {problems}"
-        assert not watch.errors, f"logged as errors of ours: {watch.errors}"
+    try:
+        async with asyncio.timeout(WALK_SECONDS):
+            return await _walk(scene, watch, road, fault, point)
+    except BaseException as error:
+        error.add_note(f"last said: {list(watch.said)}")
+        raise
+
+
+async def _walk(
+    scene: Scene, watch: _Watch, road: str, fault: Fault | None, point: Point | None
+) -> list[Message]:
+    async with scene.worker() as parts:
+        broken = Walk(scene, parts, is_strict=False)
+        healed = Walk(scene, parts, is_strict=True)
+        async with aclosing(ROADS[road](broken)) as act:
+            await scene.wire.quiet(0.02)  # it has looked into the queue once
+            await anext(act)
+            await scene.wire.quiet(0.02)
+            standing = watch.living()
+            scene.wire.arm(fault, point)
+            await anext(act)
+            await scene.wire.quiet(SETTLED_SECONDS)
+            journal = scene.wire.disarm()
+            async with aclosing(ROADS[road](healed)) as again:
+                await anext(again)
+                await anext(again)
+                await healed.until_queue_rests()
+                await anext(again, None)
+            dead = standing - watch.living()
+            assert not dead, f"tasks are dead: {sorted(dead)}"
+            await anext(act, None)
+        await _hold_worker(parts)
+    left = await scene.database.fetch("SELECT * FROM queue_recipient WHERE lease_owner IS NOT NULL")
+    assert not left, f"leases were left behind: {[dict(row) for row in left]}"
+    problems = await scene.problems()
+    assert not problems, f"verify: {problems}"
+    assert not watch.errors, f"logged as errors of ours: {watch.errors}"
     return journal
 
 
@@ -175,49 +205,62 @@ async def _hold_worker(parts: Parts) -> None:
     await until(rests, "the worker's hands are empty")
 
 
-# -- all points of a road
+# -- many walks
 
 
-@asynccontextmanager
-async def _lanes(make_scene: MakeScene, count: int) -> AsyncIterator[list[Scene]]:
-    async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(make_scene()) for _ in range(count)]
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One road with one kind of fault, at the points that `choose` picks."""
+
+    road: str
+    fault: Fault
+    choose: Choose
+
+    def __str__(self) -> str:
+        return f"{self.road}, {self.fault.value}"
 
 
-async def walk_road(
-    make_scene: MakeScene,
-    road: str,
-    fault: Fault,
-    choose: Callable[[list[Message], list[Point]], list[Point]],
-) -> Tally:
-    """Walk one road with one kind of fault at each point that `choose` picks, several walks side by side.
+async def walk_all(
+    make_scene: MakeScene, cases: Sequence[Case], *, side_by_side: int, most_failures: int
+) -> list[Tally]:
+    """Walk many cases, each on scenes of its own, and tell what came of them.
 
-    Gives up after `most_failures`: each has waited in vain for a while.
+    A case is given up after `most_failures`: each has waited in vain for a while.
     """
-    tally = Tally(road, fault)
-    began = time.monotonic()
+    tallies: list[Tally] = []
+    steps: deque[tuple[Case, Tally, Point]] = deque()
     with watching() as loose:
-        async with _lanes(make_scene, LANES) as scenes:
-            journal = await asyncio.create_task(walk(scenes[0], road))
-            points = deque(choose(journal, crash_points(journal, fault)))
-            tally.points = len(crash_points(journal, fault))
+        async with AsyncExitStack() as stack:
+            scenes = [await stack.enter_async_context(make_scene()) for _ in range(side_by_side)]
+            journals = {
+                road: await asyncio.create_task(walk(scenes[0], road))
+                for road in dict.fromkeys(case.road for case in cases)
+            }
+            for case in cases:
+                points = crash_points(journals[case.road], case.fault)
+                tallies.append(Tally(case.road, case.fault, len(points)))
+                chosen = case.choose(journals[case.road], points)
+                steps.extend((case, tallies[-1], point) for point in chosen)
 
             async def lane(scene: Scene) -> None:
-                while points and len(tally.failures) < most_failures:
-                    point = points.popleft()
-                    try:
-                        await asyncio.create_task(walk(scene, road, fault, point))
-                    except Exception as error:
-                        tally.failures.append(f"{point}: {type(error).__name__}: {error}")
-                        await scene.clear()
+                while steps:
+                    case, tally, point = steps.popleft()
+                    if len(tally.failures) >= most_failures:
+                        continue
                     tally.tried += 1
+                    try:
+                        await asyncio.create_task(walk(scene, case.road, case.fault, point))
+                    except Exception as error:
+                        told = "; ".join([str(error), *getattr(error, "__notes__", ())])
+                        tally.failures.append(f"{case} {point}: {type(error).__name__}: {told}")
+                        await scene.clear()
                     tally.injected += scene.wire.struck is not None
 
             await asyncio.gather(*map(lane, scenes))
         gc.collect()  # so that tasks whose errors nobody has read are told of now
-        tally.failures.extend(loose)
-    tally.seconds = time.monotonic() - began
-    return tally
+        if loose:
+            tallies[-1].failures.append(f"errors that nobody waited for: {loose[:10]}")
+    return tallies
 
 
 def every_point(_journal: list[Message], points: list[Point]) -> list[Point]:
