@@ -286,6 +286,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "queue-held": ("{count} recipients are held.", "{count} 个收件人已暂停。"),
     "queue-released": ("{count} recipients are released.", "{count} 个收件人已恢复。"),
     "queue-dropped": ("{count} recipients are dropped.", "{count} 个收件人已删除。"),
+    "queue-on-the-wire": (
+        "{count} of them were on the wire already, and may still arrive.",
+        "其中 {count} 个已在发送中，可能仍会送达。",
+    ),
     "queue-total": (
         "{recipients} recipients of {mails} mails ({size}): {due} due, {held} held, {tried} being tried.",
         "{mails} 封邮件的 {recipients} 个收件人（{size}）：{due} 个到期，{held} 个暂停，{tried} 个正在投递。",

@@ -69,6 +69,14 @@ class ListItem(NamedTuple):
     host: str | None
 
 
+def header_section(content: bytes) -> bytes:
+    """Return the header of a mail up to and with the line end of its last field (RFC 5322 2.1)."""
+    if content.startswith(b"\r\n"):
+        return b""
+    end = content.find(b"\r\n\r\n")
+    return content if end < 0 else content[: end + 2]
+
+
 def header_fields(content: bytes, start: int, end: int) -> list[HeaderField]:
     """List the fields between two offsets, in order; lines that are no field are passed over.
 

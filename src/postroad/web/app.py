@@ -27,7 +27,7 @@ from postroad.mailstore.folders import Folders
 from postroad.mailstore.messages import Messages
 from postroad.mailstore.quota import Quota
 from postroad.mailstore.search import Search
-from postroad.transport.accepting.sending import Submission
+from postroad.transport.accepting.submission import Submission
 from postroad.web.mail.actions import Actions
 from postroad.web.mail.approvals import ApprovalPages, Approvals, NothingWaits
 from postroad.web.mail.composing import Composing, People

@@ -22,10 +22,9 @@ from postroad.transport.delivery.connections import (
     Timeouts,
     TlsBroken,
 )
-from postroad.transport.delivery.destinations import Destinations, Host
-from postroad.transport.delivery.limits import Failure
+from postroad.transport.delivery.destinations import RELAY, Destinations, Host
 from postroad.transport.delivery.security import RelayTls, Security, TlsContexts, is_near, relay_security
-from postroad.transport.queue.rows import RELAY
+from postroad.transport.delivery.source import Failure
 
 SUBMISSIONS_PORT = 465  # RFC 8314 7.3
 MAX_TRIES = 10  # addresses of one attempt; Postfix smtp_mx_address_limit is 5, smtp_mx_session_limit 2
@@ -61,8 +60,13 @@ class Connector:
         self._contexts = TlsContexts(relay_authorities)
         self._broken: OrderedDict[str, float] = OrderedDict()
 
+    async def site(self, route: str) -> str:
+        """Say which site a route leads to. Raises `Unreachable`."""
+        return await self._destinations.site(route)
+
     async def open(self, route: str) -> Session:
         """Open a session to the first host that lets us. Raises `Unreachable`, `CannotConnect`."""
+        route = self._destinations.onward(route)
         hosts = await self._destinations.hosts(route)
         last: CannotConnect | None = None
         tries = 0
