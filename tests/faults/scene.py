@@ -203,7 +203,7 @@ class Walk:
         async def rests() -> bool:
             rows = await self.scene.queued()
             if not rows:
-                return dispatcher.in_hand == 0
+                return dispatcher.in_flight == 0
             if self.is_strict:
                 if any(row["is_put_off"] for row in rows):
                     await self.ask(lambda: self.parts.transport.queued_mails.retry(Selection()))

@@ -25,13 +25,6 @@ SHARE = 3  # points of each other fault on each road, when not all are tried
 SIDE_BY_SIDE = 5  # walks at once: much of a walk is waiting
 MOST_FAILURES = 1000 if IS_WHOLE else 4
 
-# Leases of claims and attempts that a broken connection strands: being mended in transport.
-STRANDED = ("accept remote", "deliver", "settle", "notice", "websent")
-STANDING = [
-    pytest.param(road, marks=pytest.mark.xfail(road in STRANDED, reason="stranded leases", run=False))
-    for road in ROADS
-]
-
 Walk = Callable[..., Awaitable[None]]
 
 
@@ -57,13 +50,13 @@ def walk(cluster_dsn: str, template_database: str, record_property: Callable[[st
 
 
 @pytest.mark.timeout(3600 if IS_WHOLE else 600)
-@pytest.mark.parametrize("road", STANDING)
+@pytest.mark.parametrize("road", ROADS)
 async def test_a_connection_that_closes_at_any_message(walk: Walk, road: str) -> None:
     await walk([Case(road, Fault.CLOSED, every_point if IS_WHOLE else distinct)])
 
 
 @pytest.mark.timeout(3600 if IS_WHOLE else 600)
-@pytest.mark.parametrize("road", STANDING)
+@pytest.mark.parametrize("road", ROADS)
 async def test_statements_that_fail_and_backends_that_end(walk: Walk, road: str) -> None:
     await walk([Case(road, fault, chosen(road, fault)) for fault in ANSWERS])
 

@@ -200,7 +200,7 @@ async def _hold_worker(parts: Parts) -> None:
 
     async def rests() -> bool:
         use = parts.database.use()
-        return parts.transport.dispatcher.in_hand == 0 and use.open == use.idle
+        return parts.transport.dispatcher.in_flight == 0 and use.open == use.idle
 
     await until(rests, "the worker's hands are empty")
 
