@@ -70,7 +70,7 @@ async def accept_remote(walk: Walk) -> AsyncGenerator[None, None]:
 @road("deliver")
 async def deliver(walk: Walk) -> AsyncGenerator[None, None]:
     """Mails that lie in the queue are claimed, read and sent, once."""
-    taker = walk.scene.taker()
+    taker = walk.scene.taker
     for _ in range(3):
         await walk.send(taker, "one@there.test")
     yield
@@ -84,7 +84,7 @@ async def deliver(walk: Walk) -> AsyncGenerator[None, None]:
 async def settle(walk: Walk) -> AsyncGenerator[None, None]:
     """One mail of three recipients: taken, refused for now, refused for good."""
     await walk.send(
-        walk.scene.taker(), "one@there.test", f"greylisted{walk.mark}@there.test", "unknown@there.test"
+        walk.scene.taker, "one@there.test", f"greylisted{walk.mark}@there.test", "unknown@there.test"
     )
     yield
     walk.parts.transport.dispatcher.look()
@@ -99,8 +99,8 @@ async def settle(walk: Walk) -> AsyncGenerator[None, None]:
 @road("notice")
 async def notice(walk: Walk) -> AsyncGenerator[None, None]:
     """Mail that is refused for good comes back to its sender, once."""
-    await walk.send(walk.scene.taker(), "unknown1@there.test")
-    await walk.send(walk.scene.taker(), "unknown2@there.test")
+    await walk.send(walk.scene.taker, "unknown1@there.test")
+    await walk.send(walk.scene.taker, "unknown2@there.test")
     yield
     walk.parts.transport.dispatcher.look()
     await walk.until_queue_rests()

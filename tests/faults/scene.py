@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -74,8 +75,9 @@ class Scene:
             await until(lambda: _true(parts.transport.presence.is_held), "presence is held")
             yield parts
 
+    @cached_property
     def taker(self) -> Transport:
-        """Make a transport past the wire that leaves what it takes in the queue."""
+        """A transport past the wire that leaves what it takes in the queue."""
         house = House(self.database, self.blobs)
         return house.worker(self.sink, delivers=False, smtp={"relay_networks": ["127.0.0.0/8"]})
 
@@ -155,6 +157,7 @@ class Walk:
         self._numbers = itertools.count(1)
         self.acknowledged: set[str] = set()
         self.tried: set[str] = set()
+        self._asks_again_at = 0.0
 
     def name(self) -> str:
         """A name that no other mail has."""
@@ -199,13 +202,15 @@ class Walk:
         What was put off is asked for again as an operator would.
         """
         dispatcher = self.parts.transport.dispatcher
+        loop = asyncio.get_running_loop()
 
         async def rests() -> bool:
             rows = await self.scene.queued()
             if not rows:
                 return dispatcher.in_flight == 0
             if self.is_strict:
-                if any(row["is_put_off"] for row in rows):
+                if any(row["is_put_off"] for row in rows) and loop.time() > self._asks_again_at:
+                    self._asks_again_at = loop.time() + 0.3
                     await self.ask(lambda: self.parts.transport.queued_mails.retry(Selection()))
                 return False
             return all(row["is_put_off"] for row in rows)
@@ -240,7 +245,7 @@ async def until(holds: Callable[[], Awaitable[bool]], what: str) -> None:
     deadline = asyncio.get_running_loop().time() + PATIENCE
     while not await holds():
         assert asyncio.get_running_loop().time() < deadline, f"after {PATIENCE:.0f} s still not: {what}"
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.04)
 
 
 async def _true(value: bool) -> bool:

@@ -23,7 +23,7 @@ _STARTUP = "startup"  # the first message of a connection has no type
 _READY = "Z"
 # What a server may answer with an error: each of these makes it work. Not Sync, Flush and Close.
 _WORK = frozenset("QPBEdc")
-_EXECUTES = frozenset("QEdc")
+_EXECUTES = frozenset((*"QEdc", "startup"))
 _NO_SQL = b"no such statement"  # a syntax error wherever it stands
 
 
@@ -52,11 +52,15 @@ _ANSWERS = {
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message that passed: its type letter, whether the client sent it, and on which connection."""
+    """One message that passed: its type letter, whether the client sent it, and on which connection.
+
+    `is_idle`: the server is ready, outside any transaction.
+    """
 
     type: str
     is_request: bool
     connection: int
+    is_idle: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +93,46 @@ def crash_points(journal: list[Message], fault: Fault) -> list[Point]:
 
 
 def distinct(journal: list[Message], points: list[Point]) -> list[Point]:
-    """One point of each kind of moment that either side can tell from the one before.
+    """The moments that are not like the one before: for the server, for asyncpg, or for both.
 
-    The server does nothing between messages that only prepare; and of an answer that breaks off before
-    ReadyForQuery, asyncpg tells nothing to whoever asked.
+    A statement is begun, or it is done and nobody hears of it: whatever broke off between was rolled back,
+    and asyncpg tells nothing of half an answer. A connection that falls idle is another matter; one in a
+    transaction goes on at once. And connections that begin alike are alike: what was tried at the beginning
+    of one is not tried again on the next, but for its very first message.
     """
-    before: dict[int, Message] = {}
-    repeated: set[int] = set()
+    chosen: set[Point] = set()
+    turns: dict[int, _Turn] = {}
+    known: set[tuple[tuple[str, bool], ...]] = set()
     for number, message in enumerate(journal, start=1):
-        last = before.get(message.connection)
-        if last is not None and last.is_request == message.is_request:
-            has_worked = last.is_request and last.type in _EXECUTES and message.type != last.type
-            if not has_worked and last.type != _READY:
-                repeated.add(number)
-        before[message.connection] = message
-    return [point for point in points if point.is_after or point.number not in repeated]
+        turn = turns.setdefault(message.connection, _Turn(is_new=message.type == _STARTUP))
+        turn.history.append((message.type, message.is_request))
+        if turn.is_new and len(turn.history) > 1:
+            history = tuple(turn.history)
+            is_known = history in known
+            known.add(history)
+        else:
+            is_known = False
+        if not is_known and (turn.begins if message.is_request else turn.has_worked):
+            chosen.add(Point(number))
+        if message.is_idle and not is_known:
+            chosen.add(Point(number, is_after=True))
+        if message.is_request:
+            turn.begins = False
+            turn.has_worked |= message.type in _EXECUTES
+        else:
+            turn.begins = message.type == _READY
+            turn.has_worked = False
+    return [point for point in points if point in chosen]
+
+
+@dataclass
+class _Turn:
+    """What went on last on one connection."""
+
+    is_new: bool
+    history: list[tuple[str, bool]] = field(default_factory=list)
+    begins: bool = True  # the next request is the first one of a statement
+    has_worked: bool = False  # the next answer tells of something that was done
 
 
 @dataclass(eq=False)
@@ -212,7 +241,8 @@ class Wire:
     async def _carry(self, link: _Link, kind: str, data: bytes, is_request: bool) -> None:
         self._passed += 1
         if self._is_counting:
-            self.journal.append(Message(kind, is_request, link.number))
+            is_idle = not is_request and kind == _READY and data[-1:] == b"I"
+            self.journal.append(Message(kind, is_request, link.number, is_idle))
             if self._is_due(kind, is_request):
                 data = await self._strike(link, kind, data, is_request)
         if link.is_stalled:
