@@ -6,6 +6,9 @@ import asyncio
 import os
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
+from postroad.mailstore import sweeper as sweeper_module
 from postroad.mailstore.delivery import Delivery
 from postroad.mailstore.folders import Role
 from postroad.mailstore.messages import release_in
@@ -149,3 +152,24 @@ async def test_two_mails_prepared_but_never_stored_cost_nothing(store: Store) ->
     await store.messages.prepare(body, summarise(body))
     store.clock.now = datetime.now(UTC) + timedelta(days=2)
     assert (await sweeper(store).sweep_blobs()).blobs == 1
+
+
+async def test_the_place_of_a_round_outlives_the_worker_that_keeps_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few folders a sweep, each by a sweeper that has just started: all have their turn."""
+    monkeypatch.setattr(sweeper_module, "FOLDERS_AT_ONCE", 1)
+    accounts = await store.accounts(3)
+    for account in accounts:
+        uids = await store.fill(account, 3)
+        for uid in uids:
+            await store.entries.expunge(account, await store.inbox(account), [uid])
+    for _ in accounts:
+        assert (await sweeper(store, expunged_kept=1).sweep()).expunged == 2
+    assert await store.database.fetchval("SELECT count(*) FROM expunged") == 3
+    # And then from the beginning.
+    inbox = await store.inbox(accounts[0])
+    [uid] = await store.fill(accounts[0], 1)
+    await store.entries.expunge(accounts[0], inbox, [uid])
+    swept = [(await sweeper(store, expunged_kept=1).sweep()).expunged for _ in range(2)]
+    assert sum(swept) == 1

@@ -39,6 +39,7 @@ NOUNS = {
     "app-password": ("postroad.cli.application_password:app", "Passwords for one device or program each."),
     "alias": ("postroad.cli.alias:app", "Addresses that stand for others."),
     "list": ("postroad.cli.distribution_list:app", "Distribution lists and their members."),
+    "database": ("postroad.cli.database:app", "The embedded database: upgrade."),
     "queue": (
         "postroad.cli.queue:app",
         "Mail on its way out: list, show, retry, hold, release, drop, stats.",

@@ -26,6 +26,22 @@ BATCH = 500
 FOLDERS_AT_ONCE = 200  # looked at for removals to forget; about 50 ms
 _JOURNAL_KEPT = timedelta(days=90)  # of an import that may be run again
 
+# The next folders that have removals: a step of the recursion is one look into the key, so the rows between
+# are never read.
+_NEXT_REMEMBERING = """
+WITH RECURSIVE remembering (id) AS (
+    SELECT min(folder_id) FROM expunged WHERE folder_id > $1
+    UNION ALL
+    SELECT (SELECT min(x.folder_id) FROM expunged x WHERE x.folder_id > r.id)
+    FROM remembering r WHERE r.id IS NOT NULL
+)
+SELECT r.id, (
+    SELECT x.mod_sequence FROM expunged x WHERE x.folder_id = r.id
+    ORDER BY x.mod_sequence DESC OFFSET $2 LIMIT 1
+) AS floor
+FROM (SELECT id FROM remembering WHERE id IS NOT NULL LIMIT $3) r ORDER BY r.id
+"""
+
 log = structlog.get_logger("postroad.mailstore.sweeper")
 
 
@@ -56,7 +72,6 @@ class Sweeper:
         self._released_for = released_for
         self._orphaned_for = orphaned_for
         self._expunged_kept = expunged_kept
-        self._last_folder = 0
 
     async def sweep(self) -> Swept:
         """Remove all contents that were released long enough ago and that nothing points at."""
@@ -142,17 +157,15 @@ class Sweeper:
     async def _forget_expunged(self) -> int:
         """Keep a bounded number of removals a folder, and note how far back they reach.
 
-        Looks at the next few folders of all: counting everything each time would cost more with every folder.
+        Looks at the next few folders that remember any: counting everything each time would cost more with
+        every folder. The place is kept in the database, since whoever runs next may be another worker.
         """
-        rows = await self._database.fetch(
-            "SELECT f.id, (SELECT x.mod_sequence FROM expunged x WHERE x.folder_id = f.id "
-            "ORDER BY x.mod_sequence DESC OFFSET $2 LIMIT 1) AS floor "
-            "FROM (SELECT id FROM folder WHERE id > $1 ORDER BY id LIMIT $3) f ORDER BY f.id",
-            self._last_folder,
-            self._expunged_kept,
-            FOLDERS_AT_ONCE,
+        place = await self._database.fetchval("SELECT place FROM sweep_place WHERE sweep = 'expunged'") or 0
+        rows = await self._database.fetch(_NEXT_REMEMBERING, place, self._expunged_kept, FOLDERS_AT_ONCE)
+        await self._database.execute(
+            "INSERT INTO sweep_place VALUES ('expunged', $1) ON CONFLICT (sweep) DO UPDATE SET place = $1",
+            rows[-1]["id"] if len(rows) == FOLDERS_AT_ONCE else 0,
         )
-        self._last_folder = rows[-1]["id"] if len(rows) == FOLDERS_AT_ONCE else 0
         forgotten = 0
         for row in rows:
             if row["floor"] is None:

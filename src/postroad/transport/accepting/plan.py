@@ -16,7 +16,7 @@ from postroad.events.outbox import CHANNEL as EVENTS_CHANNEL
 from postroad.events.outbox import Event, Outbox
 from postroad.mailstore.arrival import NotPlaced, arrive, fits_one_statement
 from postroad.mailstore.changes import ChangeSink, FolderChanged
-from postroad.mailstore.delivery import Delivery, deliver_in
+from postroad.mailstore.delivery import Delivery, deliver_in, lock_targets_in
 from postroad.mailstore.errors import NoSuchFolder
 from postroad.mailstore.filing import expunge_in
 from postroad.mailstore.flags import NO_FLAGS
@@ -100,13 +100,16 @@ class PlanWriter:
         if events:
             await self._outbox.record_in(connection, events)
         changed: list[FolderChanged] = []
-        for draft in (draft for plan in plans for draft in plan.drafts):
+        drafts = [draft for plan in plans for draft in plan.drafts]
+        deliveries = [delivery for plan in plans for delivery in plan.deliveries]
+        if drafts:
+            await lock_targets_in(connection, [draft.folder_id for draft in drafts], deliveries)
+        for draft in drafts:
             with suppress(NoSuchFolder):
                 mod_sequence, _ = await expunge_in(
                     connection, draft.account_id, draft.folder_id, [draft.uid], NO_FLAGS, 1
                 )
                 changed.append(FolderChanged(draft.account_id, draft.folder_id, mod_sequence))
-        deliveries = [delivery for plan in plans for delivery in plan.deliveries]
         if deliveries:
             for placed in await deliver_in(connection, deliveries):
                 if placed is None:
