@@ -277,10 +277,11 @@ async def _record(walk: Walk) -> None:
 
 async def _hand_on(reader: EventReader) -> int:
     """Hand on some events, with what comes of them in the same transaction; gives how many there were."""
-    async with reader.claim(100) as (connection, events):
-        new = [event for event in events if event.kind == "walk.recorded"]
-        await Outbox().record_in(connection, [Event("walk.handed", None, event.payload) for event in new])
-    return len(events)
+    async with reader.claim(100) as claim:
+        new = [event for event in claim.events if event.kind == "walk.recorded"]
+        async with claim.settling() as connection:
+            await Outbox().record_in(connection, [Event("walk.handed", None, event.payload) for event in new])
+    return len(claim.events)
 
 
 # -- what lies where

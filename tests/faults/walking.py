@@ -86,6 +86,13 @@ class _Watch:
         }
 
 
+# Presence and listeners stand on connections of their own.
+_LOCKED = """
+SELECT a.query, l.locktype, l.mode, l.classid, l.objid FROM pg_stat_activity a JOIN pg_locks l USING (pid)
+WHERE a.datname = current_database() AND a.application_name = 'postroad' AND a.pid <> pg_backend_pid()
+AND a.state <> 'active' AND l.granted
+"""
+
 _watch: ContextVar[_Watch | None] = ContextVar("watch", default=None)
 
 
@@ -187,6 +194,8 @@ async def _walk(
             assert not dead, f"tasks are dead: {sorted(dead)}"
             await anext(act, None)
         await _hold_worker(parts)
+        locked = await scene.database.fetch(_LOCKED)
+        assert not locked, f"connections that nobody uses hold locks: {[dict(row) for row in locked]}"
     left = await scene.database.fetch("SELECT * FROM queue_recipient WHERE lease_owner IS NOT NULL")
     assert not left, f"leases were left behind: {[dict(row) for row in left]}"
     problems = await scene.problems()
