@@ -11,12 +11,13 @@ from collections.abc import Callable
 from datetime import datetime
 
 from ..db.pool import Database
-from ..message.summary import MessageSummary, summarise
+from ..message.summary import MessageSummary
 from .changes import ChangeSink
 from .delivery import Delivered, Delivery
 from .flags import NO_FLAGS, Flag
 from .folders import Role
 from .messages import Messages
+from .summaries import summarised
 from .together import Put, Puts
 
 
@@ -74,7 +75,7 @@ class Append:
         received_at: datetime | None,
         summary: MessageSummary | None,
     ) -> Delivered:
-        mail = await self._messages.prepare(body, summary if summary is not None else summarise(body))
+        mail = await self._messages.prepare(body, summary if summary is not None else await summarised(body))
         role, folder_id = (folder, None) if isinstance(folder, Role) else (Role.INBOX, folder)
         delivery = Delivery.of(
             mail,

@@ -16,7 +16,6 @@ from pathlib import Path
 import asyncpg
 
 from ..db.pool import Connection, Database
-from ..message.summary import summarise
 from .changes import ChangeSink, FolderChanged
 from .delivery import Delivered, Delivery, deliver_in
 from .errors import BadFolderName, BadKeyword, FolderExists, MailStoreError, NoSuchFolder
@@ -26,6 +25,7 @@ from .maildir import is_maildir, maildir_folders, maildir_mails, maildir_size
 from .mbox import is_mbox, mbox_mails
 from .messages import Messages, NewMail
 from .source import BadMail, SourceMail
+from .summaries import summarised
 
 BATCH = 200  # mails a transaction
 BATCH_BYTES = 8 * 1024 * 1024
@@ -169,7 +169,7 @@ class Import:
 
     async def _prepared(self, mail: SourceMail) -> NewMail:
         await asyncio.sleep(0)
-        return await self._messages.prepare(mail.body, summarise(mail.body))
+        return await self._messages.prepare(mail.body, await summarised(mail.body))
 
     def _delivery(self, account_id: int, folder_id: int, mail: SourceMail, new: NewMail) -> Delivery:
         received_at = mail.received_at or new.summary.date

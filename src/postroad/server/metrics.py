@@ -94,6 +94,23 @@ class WorkerMetrics:
             registry=self.registry,
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
         )
+        self._lag = Histogram(
+            "postroad_loop_lag_seconds",
+            "How late the loop came to what was due, looked at twenty times a second",
+            registry=self.registry,
+            buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
+        )
+        self._holds = Counter(
+            "postroad_loop_holds",
+            "Times the loop stood still for more than 0.1 seconds",
+            registry=self.registry,
+        )
+
+    def lagged(self, seconds: float, *, is_held: bool) -> None:
+        """Count a beat of the loop that came so late (`watchdog.py`)."""
+        self._lag.observe(seconds)
+        if is_held:
+            self._holds.inc()
 
     def attempted(self, attempted: Attempted[Any, Any]) -> None:
         """Count an attempt to deliver, by recipient."""

@@ -22,7 +22,6 @@ from postroad.events.outbox import Outbox
 from postroad.mailstore.changes import ChangeSink
 from postroad.mailstore.messages import Messages
 from postroad.mailstore.quota import Quota
-from postroad.protocols.smtp.auth import Credentials
 from postroad.transport.accepting.acceptance import Acceptance
 from postroad.transport.accepting.joining import Joining
 from postroad.transport.accepting.notices import Notices
@@ -108,18 +107,7 @@ class Transport:
             mx_port=delivery.mx_port,
             relay=delivery.relay,
         )
-        credentials = (
-            Credentials(delivery.relay_username, delivery.relay_password) if delivery.relay_username else None
-        )
-        self._connector = Connector(
-            destinations,
-            settings.hostname,
-            uses_tls=delivery.tls == "opportunistic",
-            credentials=credentials,
-            relay_tls=delivery.relay_tls,
-            relay_authorities=delivery.relay_ca,
-            timeouts=timeouts,
-        )
+        self._connector = Connector.configured(settings, destinations, timeouts)
         offers = Shortcut()
         writer = PlanWriter(near.messages, near.outbox, near.changes, offers, near.announcer)
         signing = Signing(near.keys, clock)

@@ -16,8 +16,8 @@ from postroad.mailstore.delivery import Delivery
 from postroad.mailstore.flags import Flag
 from postroad.mailstore.folders import Role
 from postroad.mailstore.messages import Messages
+from postroad.mailstore.summaries import summarised
 from postroad.message.address import Address
-from postroad.message.summary import summarise
 from postroad.protocols.smtp.envelope import Envelope, EnvelopeRecipient, Principal
 from postroad.protocols.smtp.replies import SmtpReply
 from postroad.transport.accepting.acceptance import Acceptance, RecipientsRefused
@@ -91,7 +91,7 @@ class Joining:
 
     async def plan_draft(self, plan: Plan, account_id: int, content: bytes) -> None:
         """Add a mail that an account finds among its drafts."""
-        mail = await self._messages.prepare(content, summarise(content))
+        mail = await self._messages.prepare(content, await summarised(content))
         plan.mails.append(mail)
         plan.deliveries.append(
             Delivery.of(mail, account_id, self._clock(), Role.DRAFTS, flags=Flag.DRAFT | Flag.SEEN)

@@ -17,8 +17,9 @@ from postroad.mailstore.delivery import Delivery
 from postroad.mailstore.flags import Flag
 from postroad.mailstore.folders import Role
 from postroad.mailstore.messages import Content, Messages
+from postroad.mailstore.summaries import summarised
 from postroad.message.address import Address
-from postroad.message.summary import MessageSummary, summarise
+from postroad.message.summary import MessageSummary
 from postroad.protocols.smtp.envelope import Return
 from postroad.transport.accepting.plan import DraftEntry, Plan
 from postroad.transport.accepting.routing import Local, Remote
@@ -103,7 +104,7 @@ class Planner:
         path = return_path(mail.sender)
         trace = mail.received(mail_id_text(message_id))
         if mail.locals or mail.filed:
-            summary = mail.summary or summarise(mail.body)
+            summary = mail.summary or await summarised(mail.body)
             stored = await self._messages.prepare(mail.body, summary, path + trace, len(path), message_id)
             plan.mails.append(stored)
             for local in mail.locals:
