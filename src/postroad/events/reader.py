@@ -15,12 +15,12 @@ import asyncio
 import hashlib
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from postroad.db.pool import CONNECTION_ERRORS
+from postroad.db.advisory_locks import session_lock
 
 if TYPE_CHECKING:
     from postroad.db.pool import Connection, Database
@@ -123,18 +123,13 @@ class EventReader:
         async with self._database.connection() as connection:
             await self._ensure(connection)
             # A session's lock, which goes with the connection: held without a transaction.
-            if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", self._lock):
-                yield Claim(connection, self._name, [])
-                return
-            try:
-                claim = Claim(connection, self._name, await self._read_in(connection, limit))
+            async with session_lock(connection, self._lock) as is_ours:
+                events = await self._read_in(connection, limit) if is_ours else []
+                claim = Claim(connection, self._name, events)
                 yield claim
                 if not claim.is_settled:
                     async with claim.settling():
                         pass
-            finally:
-                with suppress(*CONNECTION_ERRORS):
-                    await connection.execute("SELECT pg_advisory_unlock($1)", self._lock)
 
     @property
     def _lock(self) -> int:

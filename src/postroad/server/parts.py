@@ -31,6 +31,7 @@ from postroad.mailstore.blobs import Blobs
 from postroad.mailstore.changes import Changes
 from postroad.mailstore.correspondents import Correspondents
 from postroad.mailstore.entries import Entries
+from postroad.mailstore.exact_search import ExactSearch
 from postroad.mailstore.folders import Folders, ensure_defaults_in
 from postroad.mailstore.indexer import Indexer
 from postroad.mailstore.maildrop import Maildrops
@@ -38,6 +39,7 @@ from postroad.mailstore.messages import Messages
 from postroad.mailstore.quota import Quota
 from postroad.mailstore.search import Search
 from postroad.mailstore.sweeper import Sweeper
+from postroad.mailstore.views import Views
 from postroad.server.jobs import Job
 from postroad.transport.delivery.rates import sweep_rates
 from postroad.transport.delivery.source import Attempted
@@ -70,6 +72,8 @@ class Parts:
     messages: Messages
     append: Append
     maildrops: Maildrops
+    views: Views
+    exact_search: ExactSearch
     quota: Quota
     correspondents: Correspondents
     search: Search
@@ -163,6 +167,8 @@ async def open_parts(
             messages=messages,
             append=Append(database, messages, changes, clock),
             maildrops=Maildrops(database, locks, folders, entries, messages),
+            views=Views(database, blobs),
+            exact_search=ExactSearch(database, messages),
             quota=quota,
             correspondents=Correspondents(database),
             search=Search(database, messages),
