@@ -40,8 +40,9 @@ def refused_alike(page: str, account: str) -> str:
 async def test_the_login_box_opens_the_webmail(visitor: Visitor, path: str) -> None:
     answer = await post(visitor, path)
     assert (answer.status, answer.headers["location"]) == (303, "/mail")
-    (cookie,) = answer.cookies
-    assert "httponly" in cookie.lower() and "samesite=lax" in cookie.lower()
+    assert [cookie.partition("=")[0] for cookie in answer.cookies] == ["postroad_session", "postroad_device"]
+    assert all("httponly" in cookie.lower() for cookie in answer.cookies)
+    assert all("samesite=lax" in cookie.lower() for cookie in answer.cookies)
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["referrer-policy"] == "no-referrer"
     assert await is_signed_in(visitor)
