@@ -18,6 +18,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from postroad.config.audit import AuditLog
 from postroad.config.delivery import Delivery
 from postroad.config.imap import Imap
 from postroad.config.listen import Listen
@@ -54,6 +55,7 @@ class Settings(BaseSettings):
     shaping: Annotated[tuple[ShapingRule, ...], Field(max_length=MAX_RULES), AfterValidator(are_apart)] = ()
     storage: Storage = Storage()
     sign_in: SignInLimits = SignInLimits()
+    audit: AuditLog = AuditLog()
     web: Web = Web()
     oa: Oa = Oa()
     log: Log = Log()

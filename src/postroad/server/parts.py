@@ -19,7 +19,11 @@ from postroad.db.tasks import TaskSupervisor
 from postroad.directory.addresses.accounts import Accounts
 from postroad.directory.addresses.domains import Domains
 from postroad.directory.addresses.resolver import Resolver
+from postroad.directory.identity.administrators import Administrators
 from postroad.directory.identity.attempts import Attempts
+from postroad.directory.identity.audit import Audit
+from postroad.directory.identity.control_accounts import ControlAccounts
+from postroad.directory.identity.known_origins import KnownOrigins
 from postroad.directory.identity.sessions import Sessions
 from postroad.directory.identity.sign_in import SignIn
 from postroad.directory.identity.tickets import Tickets
@@ -66,6 +70,9 @@ class Parts:
     resolver: Resolver
     sign_in: SignIn
     sessions: Sessions
+    administrators: Administrators
+    control_accounts: ControlAccounts
+    audit: Audit
     tickets: Tickets
     folders: Folders
     entries: Entries
@@ -110,7 +117,7 @@ async def open_parts(
         accounts = Accounts(database, outbox, hashing, ensure_defaults_in)
         domains = Domains(database, accounts, clock)
         resolver = Resolver(database, settings.hostname, listener)
-        sign_in = SignIn(database, hashing, settings.sign_in, clock, listener)
+        sign_in = SignIn(database, hashing, settings.sign_in, listener)
         sessions = Sessions(database, timedelta(seconds=settings.web.session_seconds), clock)
         tickets = Tickets(database, clock)
 
@@ -151,7 +158,8 @@ async def open_parts(
             clock=clock,
         )
         sweeper = Sweeper(database, blobs, clock)
-        attempts = Attempts(database, settings.sign_in, clock)
+        attempts = Attempts(database, settings.sign_in)
+        audit = Audit(database, timedelta(days=settings.audit.days))
         yield Parts(
             clock=clock,
             tasks=tasks,
@@ -161,6 +169,9 @@ async def open_parts(
             resolver=resolver,
             sign_in=sign_in,
             sessions=sessions,
+            administrators=Administrators(database, hashing),
+            control_accounts=ControlAccounts(database, hashing, sign_in),
+            audit=audit,
             tickets=tickets,
             folders=folders,
             entries=entries,
@@ -177,7 +188,9 @@ async def open_parts(
             indexer=Indexer(database, blobs, is_busy=lambda: transport.group.is_busy),
             oa_sql=oa_sql,
             jobs=(
-                Job("sign-in failures", timedelta(minutes=5), attempts.sweep),
+                Job("sign-in attempts", timedelta(minutes=5), attempts.sweep),
+                Job("known origins", timedelta(hours=6), KnownOrigins(database).sweep),
+                Job("audit log", timedelta(hours=6), audit.sweep),
                 Job("sessions", timedelta(hours=1), sessions.sweep),
                 Job("sign-on tickets", timedelta(minutes=10), tickets.sweep),
                 Job(REMOVING_BLOBS[0], timedelta(minutes=1), sweeper.sweep),
