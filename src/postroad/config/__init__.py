@@ -1,6 +1,7 @@
 """All settings: one typed tree, a file a section; the tree and its reading are in `settings.py`."""
 
 from postroad.config.delivery import Delivery
+from postroad.config.edm import Edm
 from postroad.config.listen import Listen
 from postroad.config.log import Log
 from postroad.config.oa import Integration, Oa
@@ -17,6 +18,7 @@ __all__ = [
     "MEBIBYTE",
     "BadSettings",
     "Delivery",
+    "Edm",
     "Integration",
     "Listen",
     "Log",

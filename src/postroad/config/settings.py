@@ -19,6 +19,7 @@ from pydantic_settings import (
 )
 
 from postroad.config.delivery import Delivery
+from postroad.config.edm import Edm
 from postroad.config.listen import Listen
 from postroad.config.log import Log
 from postroad.config.oa import Oa
@@ -50,6 +51,7 @@ class Settings(BaseSettings):
     sign_in: SignInLimits = SignInLimits()
     web: Web = Web()
     oa: Oa = Oa()
+    edm: Edm = Edm()
     log: Log = Log()
 
     @property
