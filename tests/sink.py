@@ -75,6 +75,7 @@ class Sink:
     max_connections: int | None = None
     on_mail: Callable[[SinkMail], None] = lambda mail: None
     mails: list[SinkMail] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)  # every command, as it was read
     seen: Counter[str] = field(default_factory=Counter)
     clients: Counter[str] = field(default_factory=Counter)  # what they called themselves in EHLO
     connections: int = 0
@@ -151,6 +152,7 @@ class _Session:
         self.stage("greeting")
         while line := await self.reader.readline():
             text = line.decode("utf-8", "replace").rstrip("\r\n")
+            sink.lines.append(text)
             verb = text.partition(" ")[0].upper()
             if verb == "QUIT":
                 await self.say("221 2.0.0 Bye")

@@ -11,8 +11,8 @@ from starlette.routing import BaseRoute
 
 from postroad.bridges.jdmail.login_cgi import LoginCgi
 from postroad.bridges.oa.login import Login
-from postroad.bridges.oa.password import PasswordDoor
-from postroad.bridges.oa.ticket import TicketDoor
+from postroad.bridges.oa.password import PasswordChange
+from postroad.bridges.oa.ticket import TicketSignOn
 from postroad.config import Integration, Oa
 from postroad.db.pool import Database
 from postroad.directory.identity.tickets import Tickets
@@ -38,8 +38,8 @@ def doors(database: Database, settings: Oa) -> Beside:
         tickets = Tickets(database, clock)
         return [
             *Login(webmail, services.sign_in, takes_md5=settings.md5_login).routes(),
-            *PasswordDoor(webmail, services.sign_in, services.accounts, settings.redirect_hosts).routes(),
-            *TicketDoor(webmail, services.sign_in, tickets, settings.integrations, clock).routes(),
+            *PasswordChange(webmail, services.sign_in, services.accounts, settings.redirect_hosts).routes(),
+            *TicketSignOn(webmail, services.sign_in, tickets, settings.integrations, clock).routes(),
             *LoginCgi(webmail, services.sign_in).routes(),
         ]
 

@@ -11,12 +11,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from string import Formatter
-from typing import cast, get_args
+from typing import get_args
 
-import dns.flags
-import dns.message
-import dns.rcode
-import dns.rrset
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -33,6 +29,7 @@ from postroad.cli.words import Language
 from postroad.config import Delivery, Listen, Settings, Tls
 from postroad.directory.addresses.dns_records import DnsRecord
 from tests.cli.conftest import Command
+from tests.name_server import name_server
 from tests.running import free_port
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -232,7 +229,7 @@ KEY = DnsRecord("dkim", "r1._domainkey.example.com", "TXT", ("v=DKIM1; k=rsa; p=
 OURS = OurDomain("example.com", (KEY,))
 SOUND: dict[tuple[str, str], list[str]] = {
     (HOST, "A"): ["192.0.2.1"],
-    ("1.2.0.192.in-addr.arpa.", "PTR"): ["mail.example.com."],
+    ("192.0.2.1", "PTR"): ["mail.example.com."],
     ("example.com", "MX"): ["10 mail.example.com."],
     ("example.com", "TXT"): ["google-site-verification=x", "v=spf1 mx ~all"],
     ("r1._domainkey.example.com", "TXT"): ["v=DKIM1; k=rsa; p=AAAA BBBB"],
@@ -273,8 +270,8 @@ async def test_a_sound_zone() -> None:
         ("r1._domainkey.example.com", "TXT", [], "dkim-missing"),
         ("r1._domainkey.example.com", "TXT", ["v=DKIM1; p=CCCC"], "dkim-other"),
         ("_dmarc.example.com", "TXT", ["v=DMARC1; p=none", "v=DMARC1; p=none"], "dmarc-missing"),
-        ("1.2.0.192.in-addr.arpa.", "PTR", [], "ptr-missing"),
-        ("1.2.0.192.in-addr.arpa.", "PTR", ["host-1.far.test."], "ptr-other"),
+        ("192.0.2.1", "PTR", [], "ptr-missing"),
+        ("192.0.2.1", "PTR", ["host-1.far.test."], "ptr-other"),
         (HOST, "A", [], "hostname-no-address"),
         ("example.com", "MX", None, "zone-silent"),
         (".", "NS", None, "resolver-silent"),
@@ -308,56 +305,30 @@ async def test_records_that_name_us(record: str) -> None:
 
 
 async def test_behind_a_smart_host_our_own_name_matters_less() -> None:
-    assert await diagnosed({("1.2.0.192.in-addr.arpa.", "PTR"): []}, relay="smart.test:25") == set()
-
-
-class StubServer(asyncio.DatagramProtocol):
-    """A name server that knows a few answers, fails for one name and is silent for another."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.DatagramTransport, transport)
-
-    def datagram_received(self, data: bytes, peer: tuple[str, int]) -> None:
-        question = dns.message.from_wire(data)
-        name = question.question[0].name
-        answer = dns.message.make_response(question)
-        answer.flags |= dns.flags.RA
-        known = {
-            "t.test.": ("TXT", '"v=spf1 " "mx"'),
-            "m.test.": ("MX", "5 MX.t.test."),
-            "a.test.": ("A", "192.0.2.9"),
-        }.get(name.to_text())
-        if known is not None:
-            answer.answer.append(dns.rrset.from_text(name, 60, "IN", *known))
-        elif name.to_text() == "broken.test.":
-            answer.set_rcode(dns.rcode.SERVFAIL)
-        else:
-            answer.set_rcode(dns.rcode.NXDOMAIN)
-        self.transport.sendto(answer.to_wire(), peer)
+    assert await diagnosed({("192.0.2.1", "PTR"): []}, relay="smart.test:25") == set()
 
 
 async def test_questions_reach_the_configured_resolver() -> None:
-    loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(StubServer, local_addr=("127.0.0.1", 0))
-    try:
-        ask = Questions(f"127.0.0.1:{transport.get_extra_info('sockname')[1]}")
+    zone = {
+        ("t.test", "TXT"): ['"v=spf1 " "mx"'],
+        ("m.test", "MX"): ["5 MX.t.test."],
+        ("a.test", "A"): ["192.0.2.9"],
+        ("a.test", "AAAA"): ["2001:db8::9"],
+        ("9.2.0.192.in-addr.arpa", "PTR"): ["a.test."],
+    }
+    async with name_server(zone) as server:
+        server.failing.add("broken.test")
+        ask = Questions(server.address)
+        assert await ask(".", "NS") == []
         assert await ask("t.test", "TXT") == ["v=spf1 mx"]
         assert await ask("m.test", "MX") == ["5 mx.t.test."]
         assert await ask("a.test", "A") == ["192.0.2.9"]
+        assert await ask("a.test", "AAAA") == ["2001:db8::9"]
+        assert await ask("192.0.2.9", "PTR") == ["a.test."]
         assert await ask("none.test", "A") == []
         with pytest.raises(Silent):
             await ask("broken.test", "A")
-    finally:
-        transport.close()
-
-
-async def test_a_resolver_that_cannot_be_meant_is_told() -> None:
-    for resolver in ("nonsense", "not an address:53", "127.0.0.1:x"):
-        settings = Settings(hostname=HOST, delivery=Delivery(resolver=resolver))
-        assert {finding.word for finding in await check_dns(settings, [])} <= {
-            "resolver-bad",
-            "resolver-silent",
-        }
+        await ask.close()
 
 
 # The database, and the whole

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from postroad.protocols.pop3.server import Pop3Config, Pop3Server
 from postroad.protocols.smtp.server import ServerConfig, SmtpServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,6 +26,22 @@ PROMISES = {
     "HELP": "RFC 5321",
 }
 
+# What each word of CAPA promises.
+POP3_PROMISES = {
+    "TOP": "RFC 1939",
+    "UIDL": "RFC 1939",
+    "USER": "RFC 1939",
+    "RESP-CODES": "RFC 2449",
+    "PIPELINING": "RFC 2449",
+    "EXPIRE": "RFC 2449",
+    "LOGIN-DELAY": "RFC 2449",
+    "IMPLEMENTATION": "RFC 2449",
+    "AUTH-RESP-CODE": "RFC 3206",
+    "SASL": "RFC 5034",
+    "STLS": "RFC 2595",
+    "UTF8": "RFC 6856",
+}
+
 
 def listed() -> dict[str, tuple[str, str]]:
     """Each standard of the page with its state and note."""
@@ -36,6 +53,12 @@ def announced() -> set[str]:
     """The words of EHLO, over a session that can do everything."""
     server = SmtpServer(ServerConfig("mx.example.com", offers_starttls=True, allows_plain_auth=True))
     return {line.split()[0] for line in server.extensions()}
+
+
+def announced_by_pop3() -> set[str]:
+    """The words of CAPA, likewise."""
+    server = Pop3Server(Pop3Config("mx.example.com", offers_stls=True, allows_plain_auth=True))
+    return {line.split()[0] for line in server.capabilities()}
 
 
 def cited() -> set[str]:
@@ -54,6 +77,13 @@ def test_everything_announced_is_listed_as_obeyed() -> None:
     for word in announced():
         state, _ = standards[PROMISES[word]]
         assert state in {"done", "partly"}, word
+
+
+def test_everything_pop3_announces_is_listed_as_obeyed() -> None:
+    assert announced_by_pop3() == POP3_PROMISES.keys()
+    standards = listed()
+    for word in announced_by_pop3():
+        assert standards[POP3_PROMISES[word]][0] in {"done", "partly"}, word
 
 
 def test_what_is_partly_done_says_what_is_missing() -> None:

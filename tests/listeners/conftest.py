@@ -96,13 +96,14 @@ async def open_door(certificate: ServerTls) -> AsyncIterator[Opener]:
         *,
         limits: ServerLimits | None = None,
         plain_auth: tuple[Network, ...] = LOOPBACK,
+        most: int = 2000,
         most_per_client: int = 1000,
         budget_bytes: int = 100_000_000,
         has_tls: bool = True,
     ) -> Running:
         registry = CollectorRegistry()
         keeper = Keeper()
-        connections = Connections(most_per_client=most_per_client)
+        connections = Connections(most, most_per_client)
         budget = ContentBudget(budget_bytes)
         listener = SmtpListener(
             SmtpDoorConfig(role, "mx.example.com", limits or ServerLimits(), plain_auth),

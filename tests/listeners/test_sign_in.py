@@ -6,7 +6,8 @@ import pytest
 
 from postroad.db.pool import DatabaseUnavailable
 from postroad.directory.errors import AccountDisabled, SignInBusy, TooManyFailures, WrongCredentials
-from postroad.directory.identity.sign_in import Door, Principal
+from postroad.directory.identity.sign_in import Entrance
+from postroad.directory.principals import Kind, Principal
 from postroad.listeners.sign_in import SmtpSignIn
 from postroad.message.address import Address
 from postroad.protocols.smtp.replies import SmtpReply
@@ -16,11 +17,11 @@ class Answering:
     def __init__(self, refusal: Exception | None) -> None:
         self.refusal = refusal
 
-    async def check(self, username: str, password: str, client: str, door: Door) -> Principal:
-        assert door == "smtp"
+    async def check(self, username: str, password: str, client: str, entrance: Entrance) -> Principal:
+        assert entrance == "smtp"
         if self.refusal is not None:
             raise self.refusal
-        return Principal(7, Address.parse(username), 3, "password")
+        return Principal(Kind.ACCOUNT, 7, username, 3, "password", Address.parse(username))
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ metrics = WorkerMetrics(int(sys.argv[2]))
 for _ in range(int(sys.argv[3])):
     metrics.answered("GET", 200, 0.01)
 metrics.answered("BREW", 418, 0.01)
+metrics.task_died("listener")
 metrics.note_state(PoolUse(3, 2, 10))
 """
 
@@ -48,6 +49,7 @@ async def test_counters_of_all_workers_add_up_over_their_restarts(tmp_path: Path
     assert 'postroad_http_requests_total{method="other",status="4xx"} 3.0' in text
     assert 'postroad_database_connections{state="open",worker="1"} 3.0' in text
     assert 'postroad_worker_memory_bytes{worker="0"}' in text
+    assert 'postroad_task_deaths_total{task="listener"} 3.0' in text
     assert "postroad_database_up 1.0" in text
     assert "postroad_queue_recipients 7.0" in text
 

@@ -1,4 +1,4 @@
-"""What doors for other systems' pages need of the webmail, and how they stand beside it.
+"""What bridges for other systems' pages need of the webmail, and how they stand beside it.
 
 They are called with passwords in the query string: it is taken off the request before anything else sees it,
 so that no error page, log line or link can hold any of it.
@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from postroad.directory.errors import SignInRefused
-from postroad.directory.identity.sign_in import Principal
+from postroad.directory.principals import Principal
 
 Place = Literal["mailbox", "summary", "compose"]
 Handler = Callable[[Request, bytes], Awaitable[Response]]

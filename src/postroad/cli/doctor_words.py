@@ -230,12 +230,6 @@ WORDS: dict[str, tuple[str, str, str, str]] = {
         '请把 listen.smtp 设为 "0.0.0.0:25"，或把 25 端口转发过来。',
     ),
     # DNS
-    "resolver-bad": (
-        "delivery.resolver cannot be used: {error}",
-        "delivery.resolver 无法使用：{error}",
-        "Write it as 192.0.2.53:53.",
-        "请写成 192.0.2.53:53。",
-    ),
     "resolver-silent": (
         "the resolver ({resolver}) does not answer: {error}",
         "域名解析器（{resolver}）没有应答：{error}",

@@ -2,9 +2,11 @@
 
 from postroad.config.delivery import Delivery
 from postroad.config.edm import Edm
+from postroad.config.imap import Imap
 from postroad.config.listen import Listen
 from postroad.config.log import Log
 from postroad.config.oa import Integration, Oa
+from postroad.config.pop3 import Pop3
 from postroad.config.section import LOOPBACK, MEBIBYTE, Section
 from postroad.config.settings import BadSettings, Settings, load
 from postroad.config.sign_in import SignInLimits
@@ -19,10 +21,12 @@ __all__ = [
     "BadSettings",
     "Delivery",
     "Edm",
+    "Imap",
     "Integration",
     "Listen",
     "Log",
     "Oa",
+    "Pop3",
     "Section",
     "Settings",
     "SignInLimits",

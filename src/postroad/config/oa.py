@@ -6,7 +6,7 @@ import re
 
 from pydantic import Field, field_validator
 
-from postroad.config.section import Section
+from postroad.config.section import MEBIBYTE, Section
 
 _HOST = re.compile(r"(?:[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?\Z")
 
@@ -34,6 +34,8 @@ class Oa(Section):
     sql_role: str = Field("postroad_oa", pattern=r"^[a-z_][a-z0-9_]{0,62}$")
     sql_connections: int = Field(20, gt=0)
     sql_statement_seconds: int = Field(30, gt=0)
+    sql_memory_bytes: int = Field(256 * MEBIBYTE, gt=0)  # one session, embedded database
+    sql_rows_bytes: int = Field(10 * 1024 * MEBIBYTE, gt=0)  # of `websent` and `websentattach` together
     timezone: str = ""  # of dates in the tables, such as "Asia/Shanghai"; "" = the server's
     websent_days: int = Field(30, gt=0)  # how long rows are kept once they are done
 

@@ -20,9 +20,11 @@ from pydantic_settings import (
 
 from postroad.config.delivery import Delivery
 from postroad.config.edm import Edm
+from postroad.config.imap import Imap
 from postroad.config.listen import Listen
 from postroad.config.log import Log
 from postroad.config.oa import Oa
+from postroad.config.pop3 import Pop3
 from postroad.config.sign_in import SignInLimits
 from postroad.config.smtp import Smtp
 from postroad.config.storage import Storage
@@ -46,6 +48,8 @@ class Settings(BaseSettings):
     listen: Listen = Listen()
     tls: Tls = Tls()
     smtp: Smtp = Smtp()
+    imap: Imap = Imap()
+    pop3: Pop3 = Pop3()
     delivery: Delivery = Delivery()
     storage: Storage = Storage()
     sign_in: SignInLimits = SignInLimits()

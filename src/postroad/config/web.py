@@ -14,5 +14,9 @@ class Web(Section):
 
     session_seconds: int = Field(14 * 86400, gt=0)
     max_upload_bytes: int = Field(35 * MEBIBYTE, gt=0)  # all attachments of one mail
+    max_connections: int = Field(2000, gt=0)  # a worker
+    max_connections_per_address: int = Field(200, gt=0)  # an IPv4 address or an IPv6 /64
+    # Clients without a limit of connections per address, beside the trusted proxies.
+    unlimited_networks: tuple[IPv4Network | IPv6Network, ...] = LOOPBACK
     metrics_networks: tuple[IPv4Network | IPv6Network, ...] = LOOPBACK  # who may read /metrics
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()  # whose X-Forwarded-For is believed

@@ -37,6 +37,7 @@ from postroad.db.binaries import (
 )
 from postroad.db.cluster_settings import ROLE, pg_hba, pg_ident, postgresql_conf
 from postroad.db.making import failure, make
+from postroad.db.pool import CONNECTION_ERRORS
 from postroad.db.processes import POLL_SECONDS, memory_bytes, processes_of, wait_until
 from postroad.db.sql_door import SqlDoor
 
@@ -204,7 +205,7 @@ class Cluster:
             return False
         try:
             _in_thread(lambda: asyncio.run(_execute(self.dsn, "SELECT 1")))
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+        except CONNECTION_ERRORS:
             return False
         return True
 
@@ -363,7 +364,7 @@ class Cluster:
             try:
                 _in_thread(lambda: asyncio.run(_create_database(maintenance)))
                 return
-            except (OSError, TimeoutError, asyncpg.InterfaceError):
+            except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError):
                 time.sleep(POLL_SECONDS)
             except asyncpg.PostgresError as error:
                 # Still starting, or died just now: then its process or its log tells more.

@@ -16,7 +16,7 @@ from typing import Generic, Protocol, TypeVar
 
 import asyncpg
 
-from postroad.db.pool import Connection, Database, DatabaseUnavailable
+from postroad.db.pool import CONNECTION_ERRORS, Connection, Database, DatabaseUnavailable
 
 MAX_BATCH = 200  # mails
 MAX_BATCH_BYTES = 8 * 1024 * 1024
@@ -260,9 +260,7 @@ async def _attempt(
                 try:
                     then = await write_in(connection)
                 except BaseException:
-                    with suppress(
-                        OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError
-                    ):
+                    with suppress(*CONNECTION_ERRORS):
                         await transaction.rollback()
                     raise
                 deadline.reschedule(None)

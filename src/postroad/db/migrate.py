@@ -15,7 +15,7 @@ from importlib.resources.abc import Traversable
 
 import asyncpg
 
-from postroad.db.pool import DatabaseUnavailable, connect, is_unavailable
+from postroad.db.pool import CONNECTION_ERRORS, DatabaseUnavailable, connect, is_unavailable
 
 # Any constant will do; this one is the bytes of "pstroad1" and so recognisable in pg_locks.
 ADVISORY_LOCK = int.from_bytes(b"pstroad1")
@@ -88,7 +88,7 @@ async def migrate(dsn: str, migrations: list[Migration] | None = None) -> list[i
         for migration in pending:
             await _apply(connection, migration)
         return [migration.version for migration in pending]
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except CONNECTION_ERRORS as error:
         if is_unavailable(error):
             raise DatabaseUnavailable(str(error)) from error
         raise
@@ -96,7 +96,7 @@ async def migrate(dsn: str, migrations: list[Migration] | None = None) -> list[i
         # Closing the session drops the lock, also when the connection is beyond use.
         try:
             await connection.close(timeout=5)
-        except (TimeoutError, asyncio.CancelledError, asyncpg.PostgresError, OSError):
+        except (asyncio.CancelledError, *CONNECTION_ERRORS):
             connection.terminate()
 
 

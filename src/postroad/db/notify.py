@@ -15,7 +15,8 @@ from typing import Protocol, Self, TypeAlias
 import asyncpg
 import structlog
 
-from postroad.db.pool import CONNECT_SECONDS, Connection
+from postroad.db.pool import CONNECT_SECONDS, CONNECTION_ERRORS, Connection
+from postroad.db.tasks import Kept, TaskSupervisor
 
 LONGEST_PAYLOAD_BYTES = (
     7999  # NOTIFY: "must be specified as a simple string literal … shorter than 8000 bytes"
@@ -45,26 +46,26 @@ class HasDsn(Protocol):
 class Announcer:
     """Tells every process of a change, after its commit; entered (`async with`) before it is used."""
 
-    def __init__(self, database: HasDsn) -> None:
+    def __init__(self, database: HasDsn, tasks: TaskSupervisor | None = None) -> None:
         """Announce on a connection of our own to the database that `database` names."""
+        self._tasks = tasks or TaskSupervisor()
         self._dsn = database.dsn
         self._pending: dict[tuple[str, str], None] = {}  # in order, each once
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._task: asyncio.Task[None] | None = None
+        self._kept: Kept | None = None
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="announcer")
+        self._kept = self._tasks.keep("announcer", self._run)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
+        if self._kept is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(1):
                     await self.flushed()
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await self._kept.stop()
 
     def announce(self, channel: str, payload: str = "") -> None:
         """Tell the listeners of `channel`, soon. Never raises and never waits; equal ones become one."""
@@ -83,6 +84,8 @@ class Announcer:
     async def _run(self) -> None:
         delay = FIRST_RETRY_SECONDS
         connection: Connection | None = None
+        if self._pending:  # left behind by a run that died
+            self._wake.set()
         try:
             while True:
                 await self._wake.wait()
@@ -96,7 +99,7 @@ class Announcer:
                         await self._send(connection)
                     self._idle.set()
                     delay = FIRST_RETRY_SECONDS
-                except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                except CONNECTION_ERRORS as error:
                     log.debug("announcing_failed", error=str(error))
                     if connection is not None:
                         connection.terminate()
@@ -129,22 +132,22 @@ class Announcer:
 class Listener:
     """Hears announcements on one connection per process; entered (`async with`) before it is used."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, tasks: TaskSupervisor | None = None) -> None:
         """Listen at the database `dsn`, reconnecting for ever."""
+        self._tasks = tasks or TaskSupervisor()
         self._dsn = dsn
         self._callbacks: dict[str, list[Callback]] = {}
         self._changed = asyncio.Event()
         self._listening = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._kept: Kept | None = None
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="listener")
+        self._kept = self._tasks.keep("listener", self._run)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        if self._kept is not None:
+            await self._kept.stop()
 
     def add(self, channel: str, callback: Callback) -> None:
         """Call `callback(payload)` for each announcement on `channel`, in the loop; it must not block.
@@ -204,7 +207,7 @@ class Listener:
                 connection = await _connect(self._dsn)
                 delay = FIRST_RETRY_SECONDS
                 await self._listen(connection)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except CONNECTION_ERRORS as error:
                 log.debug("listening_failed", error=str(error))
             finally:
                 self._listening.clear()

@@ -37,6 +37,16 @@ _UNAVAILABLE_CODES = (
     "3D000",  # the database does not exist (yet): a restore is under way
 )
 
+# Everything asyncpg raises when a connection is gone or of no use any more; `InternalClientError` is what it
+# says of one that PostgreSQL ended between two statements. For who keeps a connection outside the pool.
+CONNECTION_ERRORS = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+
 CONNECT_SECONDS = 5.0
 ACQUIRE_SECONDS = 10.0  # well below the shortest deadline above, accepting a mail (60 s)
 STATEMENT_SECONDS = 60.0
@@ -85,7 +95,7 @@ class Database:
             return
         try:
             self._pool = await self._create(self._min_size)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except CONNECTION_ERRORS as error:
             if not (isinstance(error, OSError) or is_unavailable(error)):
                 raise
             self._pool = await self._create(0)
@@ -114,7 +124,7 @@ class Database:
         try:
             async with asyncio.timeout(5):
                 await pool.close()
-        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except CONNECTION_ERRORS:
             pool.terminate()
 
     async def __aenter__(self) -> Self:
@@ -134,14 +144,13 @@ class Database:
             connection = await pool.acquire(timeout=self._acquire_seconds)
         except TimeoutError as error:
             raise DatabaseUnavailable("no connection became free in time") from error
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except CONNECTION_ERRORS as error:
             if isinstance(error, OSError) or is_unavailable(error):
                 raise DatabaseUnavailable(f"cannot connect: {error}") from error
             raise
         try:
             yield connection
         except asyncpg.InternalClientError as error:
-            # What asyncpg says of a connection that PostgreSQL ended between two of our statements.
             connection.terminate()
             raise DatabaseUnavailable("the connection was lost") from error
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
@@ -156,7 +165,7 @@ class Database:
                 raise DatabaseUnavailable(str(error) or "the connection was lost") from error
             raise
         finally:
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with suppress(*CONNECTION_ERRORS):
                 await pool.release(connection)
 
     @asynccontextmanager
@@ -209,15 +218,15 @@ def is_unavailable(error: BaseException) -> bool:
     if isinstance(error, asyncpg.InterfaceError):
         # asyncpg has one class for lost connections and for misuse; the words tell them apart.
         return any(word in str(error) for word in ("closed", "closing", "released back to the pool"))
-    return isinstance(error, ConnectionError)
+    return isinstance(error, ConnectionError | asyncpg.InternalClientError)
 
 
 async def connect(dsn: str) -> asyncpg.Connection[asyncpg.Record]:
     """Open a connection outside any pool; the caller closes it. Raises `DatabaseUnavailable`."""
     try:
         return await asyncpg.connect(dsn, timeout=CONNECT_SECONDS)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        if isinstance(error, OSError | TimeoutError) or is_unavailable(error):
+    except CONNECTION_ERRORS as error:
+        if isinstance(error, OSError) or is_unavailable(error):
             raise DatabaseUnavailable(f"cannot connect: {error}") from error
         raise
 

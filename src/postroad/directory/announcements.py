@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from postroad.db.pool import Connection
+from postroad.directory.principals import PrincipalId
 
 CHANNEL = "directory"
 MAX_PAYLOAD = 7900  # bytes; PostgreSQL takes fewer than 8000
@@ -32,6 +33,7 @@ class Changes:
 
     addresses: tuple[str, ...] = ()
     account_ids: tuple[int, ...] = ()
+    principals: tuple[str, ...] = ()  # those that are no accounts, as `str(PrincipalId)` has them
     is_everything: bool = False
 
 
@@ -40,13 +42,18 @@ async def announce_in(
     *,
     addresses: Iterable[str] = (),
     account_ids: Iterable[int] = (),
+    principals: Iterable[PrincipalId] = (),
     everything: bool = False,
 ) -> None:
     """Announce a change when this transaction commits; what does not fit a payload becomes everything."""
     payload = (
         EVERYTHING
         if everything
-        else json.dumps([list(addresses), list(account_ids)], ensure_ascii=False, separators=(",", ":"))
+        else json.dumps(
+            [list(addresses), list(account_ids), [str(principal) for principal in principals]],
+            ensure_ascii=False,
+            separators=(",", ":"),
+        )
     )
     if len(payload.encode()) > MAX_PAYLOAD:
         payload = EVERYTHING
@@ -58,7 +65,7 @@ def read_announcement(payload: str | None) -> Changes:
     if payload is None or payload == EVERYTHING:
         return Changes(is_everything=True)
     try:
-        addresses, account_ids = json.loads(payload)
-        return Changes(tuple(map(str, addresses)), tuple(map(int, account_ids)))
+        addresses, account_ids, principals = json.loads(payload)
+        return Changes(tuple(map(str, addresses)), tuple(map(int, account_ids)), tuple(map(str, principals)))
     except (ValueError, TypeError):
         return Changes(is_everything=True)

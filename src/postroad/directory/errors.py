@@ -64,6 +64,24 @@ class UnknownApplicationPassword(DirectoryError):
         super().__init__(f"there is no application password {password_id} here", id=password_id)
 
 
+class UnknownPrincipal(DirectoryError):
+    """Nobody of this kind signs in by this name."""
+
+    code = "unknown-principal"
+
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(f"there is no {kind.replace('-', ' ')} {name}", kind=kind, name=name)
+
+
+class NameTaken(DirectoryError):
+    """Somebody of the same kind signs in by this name already."""
+
+    code = "name-taken"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the name {name} is taken already", name=name)
+
+
 class UnknownTarget(DirectoryError):
     """Mail would be sent on to an address of ours that does not exist."""
 

@@ -1,12 +1,14 @@
 """Limits over all connections of a worker: how many, how many of one client, how much content in memory.
 
-Counting only; who is turned away and in which words is the listener's business.
+Limits are by client first, then over all; a full house asks the idlest to go. In which words somebody is
+turned away is the listener's business.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Protocol
 
 Network = IPv4Network | IPv6Network
 
@@ -40,39 +42,106 @@ def is_within(address: str, networks: Sequence[Network]) -> bool:
     return any(parsed in network for network in networks if network.version == parsed.version)
 
 
+class Member(Protocol):
+    """A connection that can be asked to make room."""
+
+    @property
+    def waiting_since(self) -> float | None:
+        """Since when it has waited for its client with nothing in hand; None while it is at work.
+
+        By a clock that all members share.
+        """
+        ...
+
+    def give_way(self) -> None:
+        """Close: somebody else needs the place."""
+        ...
+
+
 class Connections:
-    """Counts open connections, all together and of each client."""
+    """Counts open connections, all together and of each client, and makes room where idle ones fill it.
+
+    When a worker is full, the client with the most connections gives up the one that has waited longest:
+    whoever fills a house with half requests loses them to whoever comes with a whole one.
+    """
 
     def __init__(
         self,
         most: int = MAX_CONNECTIONS,
         most_per_client: int = MAX_CONNECTIONS_PER_ADDRESS,
         unlimited: Sequence[Network] = (),
+        *,
+        replaces_own: bool = False,
     ) -> None:
         """Clients in `unlimited` have no limit of their own; the limit on all connections is for
-        everybody.
+        everybody. `replaces_own`: a client at its limit gets a new connection for its idlest one.
         """
         self._most = most
         self._most_per_client = most_per_client
         self._unlimited = tuple(unlimited)
+        self._replaces_own = replaces_own
         self._of_client: dict[str, int] = {}
+        self._members: dict[str, set[Member]] = {}
+        self._gone: set[Member] = set()  # counted out already, not closed yet
         self.open = 0
+        self.gave_way = 0
 
     def admit(self, address: str) -> bool:
         """Count a new connection; False, and nothing counted, when there are too many."""
         key = client_key(address)
-        count = self._of_client.get(key, 0)
-        if self.open >= self._most:
+        if (
+            self._of_client.get(key, 0) >= self._most_per_client
+            and not is_within(address, self._unlimited)
+            and not (self._replaces_own and self._make_room(key))
+        ):
             return False
-        if count >= self._most_per_client and not is_within(address, self._unlimited):
+        if self.open >= self._most and not self._make_room(self._fullest()):
             return False
-        self._of_client[key] = count + 1
+        self._of_client[key] = self._of_client.get(key, 0) + 1
         self.open += 1
         return True
 
-    def release(self, address: str) -> None:
+    def join(self, address: str, member: Member) -> None:
+        """From now on this admitted connection can be asked to make room."""
+        self._members.setdefault(client_key(address), set()).add(member)
+
+    def release(self, address: str, member: Member | None = None) -> None:
         """Count an admitted connection out."""
-        key = client_key(address)
+        if member is not None:
+            if member in self._gone:
+                self._gone.discard(member)
+                return
+            self._leave(client_key(address), member)
+        self._count_out(client_key(address))
+
+    def _fullest(self) -> str:
+        """The client with the most connections that can be asked."""
+        return max(self._members, key=lambda key: len(self._members[key]), default="")
+
+    def _make_room(self, key: str) -> bool:
+        waiting = [
+            (since, member)
+            for member in self._members.get(key, ())
+            if (since := member.waiting_since) is not None
+        ]
+        if not waiting:
+            return False
+        _, idlest = min(waiting, key=lambda each: each[0])
+        self._leave(key, idlest)
+        self._count_out(key)
+        self._gone.add(idlest)
+        self.gave_way += 1
+        idlest.give_way()
+        return True
+
+    def _leave(self, key: str, member: Member) -> None:
+        members = self._members.get(key)
+        if members is not None:
+            members.discard(member)
+            if not members:
+                del self._members[key]
+
+    def _count_out(self, key: str) -> None:
         self.open -= 1
         if self._of_client[key] == 1:
             del self._of_client[key]  # only clients that are here take memory

@@ -10,6 +10,7 @@ from typing import Protocol
 from postroad.db.pool import DatabaseUnavailable
 from postroad.directory.errors import AccountDisabled, SignInRefused, TooManyFailures
 from postroad.directory.identity import sign_in as directory
+from postroad.directory.principals import Principal as DirectoryPrincipal
 from postroad.protocols.smtp.envelope import Principal
 from postroad.protocols.smtp.replies import SmtpReply
 
@@ -18,8 +19,8 @@ class Checks(Protocol):
     """What is needed of the directory (`directory.sign_in.SignIn`)."""
 
     async def check(
-        self, username: str, password: str, client: str, door: directory.Door
-    ) -> directory.Principal:
+        self, username: str, password: str, client: str, entrance: directory.Entrance
+    ) -> DirectoryPrincipal:
         """Say who signs in."""
         ...
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from postroad.config import Smtp
+from postroad.db.tasks import TaskSupervisor
 from postroad.listeners.interfaces import Acceptor, SignIn
 from postroad.listeners.limits import Connections, ContentBudget, Network
 from postroad.listeners.smtp_metrics import SmtpMetrics
@@ -58,6 +59,7 @@ class SmtpListener:
         budget: ContentBudget,
         metrics: SmtpMetrics,
         tls: ServerTls | None = None,
+        tasks: TaskSupervisor | None = None,
     ) -> None:
         """`connections` and `budget` may be shared by several doors. A `submissions` door needs `tls`."""
         if config.role is Role.SUBMISSIONS and tls is None:
@@ -85,6 +87,7 @@ class SmtpListener:
                 failed=self._handshake_failed,
                 new_protocol=lambda: SmtpSession(self._door, self._opened, self._closed, is_admitted=True),
                 has_begun=lambda session: session.has_begun,
+                tasks=tasks,
             )
         self._servers: list[asyncio.Server] = []
         self._nobody_left = asyncio.Event()

@@ -48,6 +48,7 @@ _FAILED: Final = SmtpReply(451, "4.3.0", "Something went wrong here; try again l
 _BROKEN: Final = SmtpReply(421, "4.3.0", "Something went wrong here; try again later")
 _TOO_SLOW: Final = SmtpReply(451, "4.3.0", "Could not be saved in time; try again later")
 _TOO_MANY: Final = SmtpReply(421, "4.7.0", "Too many connections; try again later")
+_MAKING_ROOM: Final = SmtpReply(421, "4.7.0", "Too many connections, and this one was idle; try again later")
 _IDLE: Final = SmtpReply(421, "4.4.2", "Nothing was heard for too long; closing")
 _TOO_LONG: Final = SmtpReply(421, "4.4.2", "The session lasted too long without a mail; closing")
 _DRAINED: Final = SmtpReply(421, "4.3.2", "Shutting down; connect again")
@@ -121,6 +122,7 @@ class SmtpSession(asyncio.Protocol):
             self._transport.write(_TOO_MANY.render())
             self._close_transport()
             return
+        door.connections.join(self._client, self)
         door.metrics.admitted.inc()
         door.metrics.open.inc()
         is_tls_first = door.role is Role.SUBMISSIONS
@@ -187,7 +189,7 @@ class SmtpSession(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         if self._engine is not None:
-            self._door.connections.release(self._client)
+            self._door.connections.release(self._client, self)
             self._door.metrics.open.dec()
             if self._work is None:
                 self._hold(0)
@@ -199,6 +201,15 @@ class SmtpSession(asyncio.Protocol):
     def has_begun(self) -> bool:
         """Whether the connection has been made."""
         return self._transport is not None
+
+    @property
+    def waiting_since(self) -> float | None:
+        """Since when the client has said nothing; None while a question of its is being answered."""
+        return self._heard_at if self._work is None and not self._is_ended else None
+
+    def give_way(self) -> None:
+        """Close: the house is full, and this client is the one that says nothing."""
+        self._end(_MAKING_ROOM)
 
     def drain(self) -> None:
         """End as soon as no mail is in hand."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Generic, TypeVar
 
+from postroad.db.tasks import Kept, TaskSupervisor
 from postroad.listeners.tls import ServerTls
 
 RETRY_SECONDS = 0.1  # when the process has no file descriptor left: wait for one to be given back
@@ -31,6 +33,7 @@ class TlsFirst(Generic[P]):
         failed: Callable[[str, str], None],
         new_protocol: Callable[[], P],
         has_begun: Callable[[P], bool],
+        tasks: TaskSupervisor | None = None,
     ) -> None:
         """`admit` judges the client's IP address before any work is done for it; who is refused is closed.
 
@@ -44,36 +47,42 @@ class TlsFirst(Generic[P]):
         self._failed = failed
         self._new_protocol = new_protocol
         self._has_begun = has_begun
-        self._accepting: list[asyncio.Task[None]] = []
+        self._tasks = tasks or TaskSupervisor()
+        self._listening: list[socket.socket] = []
+        self._accepting: list[Kept] = []
         self._handshakes: set[asyncio.Task[None]] = set()
 
     def start(self, listening: Iterable[socket.socket]) -> None:
         """Accept on these sockets, which are closed by `close`."""
-        loop = asyncio.get_running_loop()
         for sock in listening:
-            self._accepting.append(loop.create_task(self._accept(sock)))
+            self._listening.append(sock)
+            self._accepting.append(self._tasks.keep("tls accept", partial(self._accept, sock)))
 
     def close(self) -> None:
         """Stop accepting and give up handshakes under way."""
-        for task in (*self._accepting, *self._handshakes):
+        for accepting in self._accepting:
+            accepting.end()
+        for task in self._handshakes:
             task.cancel()
+        for sock in self._listening:
+            sock.close()
         self._accepting.clear()
+        self._listening.clear()
 
     async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        with listening:
-            while True:
-                try:
-                    connection, peer = await loop.sock_accept(listening)
-                except OSError:  # the client left the queue, or descriptors ran out
-                    await asyncio.sleep(RETRY_SECONDS)
-                    continue
-                if not self._admit(peer[0]):
-                    connection.close()
-                    continue
-                task = loop.create_task(self._begin(connection, peer[0]))
-                self._handshakes.add(task)
-                task.add_done_callback(self._handshakes.discard)
+        while True:
+            try:
+                connection, peer = await loop.sock_accept(listening)
+            except OSError:  # the client left the queue, or descriptors ran out
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            if not self._admit(peer[0]):
+                connection.close()
+                continue
+            task = loop.create_task(self._begin(connection, peer[0]))
+            self._handshakes.add(task)
+            task.add_done_callback(self._handshakes.discard)
 
     async def _begin(self, connection: socket.socket, client: str) -> None:
         protocol = self._new_protocol()

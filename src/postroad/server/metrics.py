@@ -75,6 +75,12 @@ class WorkerMetrics:
         self._delivered, self._deferred, self._refused = (
             deliveries.labels(outcome) for outcome in ("delivered", "deferred", "refused")
         )
+        self._task_deaths = Counter(
+            "postroad_task_deaths",
+            "Long-lived tasks that died and were started again, by task",
+            ("task",),
+            registry=self.registry,
+        )
         self._requests = Counter(
             "postroad_http_requests",
             "Answered web requests, by method and class of status",
@@ -97,6 +103,10 @@ class WorkerMetrics:
                 self._refused.inc()
             else:
                 self._deferred.inc()
+
+    def task_died(self, name: str) -> None:
+        """Count a long-lived task that died and is started again."""
+        self._task_deaths.labels(name).inc()
 
     def note_state(self, use: PoolUse) -> None:
         """Write down memory and pool; called every few seconds."""

@@ -1,4 +1,4 @@
-"""The pages of a worker: the web room's application on its services, and the bridges' doors beside it."""
+"""The pages of a worker: the web room's application on its services, and the bridges beside it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from starlette.routing import BaseRoute
 
 from postroad.bridges.jdmail.login_cgi import LoginCgi
 from postroad.bridges.oa.login import Login
-from postroad.bridges.oa.password import PasswordDoor
-from postroad.bridges.oa.ticket import TicketDoor
+from postroad.bridges.oa.password import PasswordChange
+from postroad.bridges.oa.ticket import TicketSignOn
 from postroad.bridges.webmail import Webmail
 from postroad.config import Settings
 from postroad.server.parts import Parts
@@ -23,8 +23,8 @@ def open_pages(settings: Settings, parts: Parts) -> WebApplication:
         oa = settings.oa
         return [
             *Login(webmail, parts.sign_in, takes_md5=oa.md5_login).routes(),
-            *PasswordDoor(webmail, parts.sign_in, parts.accounts, oa.redirect_hosts).routes(),
-            *TicketDoor(webmail, parts.sign_in, parts.tickets, oa.integrations, parts.clock).routes(),
+            *PasswordChange(webmail, parts.sign_in, parts.accounts, oa.redirect_hosts).routes(),
+            *TicketSignOn(webmail, parts.sign_in, parts.tickets, oa.integrations, parts.clock).routes(),
             *LoginCgi(webmail, parts.sign_in).routes(),
         ]
 

@@ -9,9 +9,11 @@ from datetime import datetime, timedelta
 
 from postroad.bridges.oa.service import OaSql, open_oa_sql
 from postroad.config import Settings
+from postroad.db.advisory_locks import AdvisoryLocks
 from postroad.db.jobs import REMOVING_BLOBS
 from postroad.db.notify import Announcer, Listener
 from postroad.db.pool import Database
+from postroad.db.tasks import TaskSupervisor
 from postroad.directory.addresses.accounts import Accounts
 from postroad.directory.addresses.domains import Domains
 from postroad.directory.addresses.resolver import Resolver
@@ -29,6 +31,7 @@ from postroad.mailstore.correspondents import Correspondents
 from postroad.mailstore.entries import Entries
 from postroad.mailstore.folders import Folders, ensure_defaults_in
 from postroad.mailstore.indexer import Indexer
+from postroad.mailstore.maildrop import Maildrops
 from postroad.mailstore.messages import Messages
 from postroad.mailstore.quota import Quota
 from postroad.mailstore.search import Search
@@ -38,7 +41,7 @@ from postroad.transport.delivery.outcomes import Attempted
 from postroad.transport.service import Neighbours, Transport
 
 # Sessions, deliveries and pages hold a connection for a few milliseconds: ten carry thousands of statements a
-# second. All workers together stay below the embedded cluster's 500 (three more connections a worker stand
+# second. All workers together stay below the embedded cluster's 500 (four more connections a worker stand
 # outside its pool).
 POOL_CONNECTIONS = 10
 ALL_CONNECTIONS = 450
@@ -51,6 +54,7 @@ class Parts:
     """What doors are opened on. `indexer.run` and `jobs` go on beside the work."""
 
     clock: Clock
+    tasks: TaskSupervisor
     database: Database
     accounts: Accounts
     domains: Domains
@@ -62,6 +66,7 @@ class Parts:
     entries: Entries
     messages: Messages
     append: Append
+    maildrops: Maildrops
     quota: Quota
     correspondents: Correspondents
     search: Search
@@ -74,18 +79,23 @@ class Parts:
 
 @asynccontextmanager
 async def open_parts(
-    settings: Settings, dsn: str, clock: Clock, watch: Callable[[Attempted], None] | None = None
+    settings: Settings,
+    dsn: str,
+    clock: Clock,
+    watch: Callable[[Attempted], None] | None = None,
+    tasks: TaskSupervisor | None = None,
 ) -> AsyncIterator[Parts]:
     """Build everything on the database `dsn`; drained and closed, top floor first, when the body ends.
 
-    `watch` is told of every attempt to deliver. An unreachable database is no error: services say so call by
-    call until it is back.
+    `watch` is told of every attempt to deliver; `tasks` keeps what goes on for ever. An
+    unreachable database is no error: services say so call by call until it is back.
     """
+    tasks = tasks or TaskSupervisor()
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         database = await enter(Database(dsn, max_size=pool_size(settings.workers)))
-        announcer = await enter(Announcer(database))
-        listener = await enter(Listener(dsn))
+        announcer = await enter(Announcer(database, tasks))
+        listener = await enter(Listener(dsn, tasks))
         outbox = Outbox()
 
         hashing = PasswordHashing()
@@ -101,6 +111,9 @@ async def open_parts(
         blobs = Blobs(settings.blob_location)
         messages = Messages(database, blobs, settings.storage.inline_bytes)
         quota = Quota(database, clock)
+        folders = Folders(database, changes)
+        entries = Entries(database, changes)
+        locks = await enter(AdvisoryLocks(database))
 
         transport = await enter(
             Transport(
@@ -115,6 +128,7 @@ async def open_parts(
                     changes=changes,
                     announcer=announcer,
                     listener=listener,
+                    tasks=tasks,
                 ),
                 clock,
                 watch=watch,
@@ -133,6 +147,7 @@ async def open_parts(
         attempts = Attempts(database, settings.sign_in, clock)
         yield Parts(
             clock=clock,
+            tasks=tasks,
             database=database,
             accounts=accounts,
             domains=domains,
@@ -140,10 +155,11 @@ async def open_parts(
             sign_in=sign_in,
             sessions=sessions,
             tickets=tickets,
-            folders=Folders(database, changes),
-            entries=Entries(database, changes),
+            folders=folders,
+            entries=entries,
             messages=messages,
             append=Append(database, messages, changes, clock),
+            maildrops=Maildrops(database, locks, folders, entries, messages),
             quota=quota,
             correspondents=Correspondents(database),
             search=Search(database, messages),
@@ -158,7 +174,7 @@ async def open_parts(
                 Job(REMOVING_BLOBS[0], timedelta(minutes=1), sweeper.sweep),
                 Job(REMOVING_BLOBS[1], timedelta(hours=6), sweeper.sweep_blobs),
                 Job("sent OA rows", timedelta(hours=1), oa_sql.retention.sweep),
-                Job("OA sessions", timedelta(seconds=30), oa_sql.sessions.sweep),
+                Job("OA views of removed accounts", timedelta(minutes=1), oa_sql.views.sweep),
                 Job("events", timedelta(hours=1), Retention(database, clock).sweep),
             ),
         )
@@ -166,4 +182,4 @@ async def open_parts(
 
 def pool_size(workers: int) -> int:
     """How many connections the pool of each of `workers` may open."""
-    return max(4, min(POOL_CONNECTIONS, ALL_CONNECTIONS // workers - 3))
+    return max(4, min(POOL_CONNECTIONS, ALL_CONNECTIONS // workers - 4))

@@ -41,6 +41,7 @@ class SmtpDoors:
                 budget=budget,
                 metrics=metrics,
                 tls=tls,
+                tasks=parts.tasks,
             )
             for door, role in _DOORS.items()
         }

@@ -17,18 +17,21 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import structlog
 
 from postroad.bridges.oa.publishing import Place, place_of_dsn, place_of_embedded, publish
+from postroad.bridges.oa.watch import nobody_in_the_way
 from postroad.config import Settings
 from postroad.db.binaries import ClusterFailed
 from postroad.db.cluster import DATABASE, Cluster
 from postroad.db.migrate import MigrationFailed, SchemaChanged, SchemaTooNew, migrate
 from postroad.db.pool import DatabaseUnavailable
 from postroad.db.sql_door import sql_door
+from postroad.db.tasks import TaskSupervisor
 from postroad.listeners.sockets import BadListenAddress
 from postroad.listeners.tls import BadCertificate, ServerTls
 from postroad.server import logs
@@ -131,11 +134,14 @@ class Supervisor:
         dsn = asyncio.create_task(self._start_database(doors))
 
         async def spec(number: int) -> WorkerSpec:
+            await asyncio.wait([dsn])
+            if dsn.cancelled() or dsn.exception() is not None:
+                await asyncio.Future()  # the whole server is about to end because of it
             return WorkerSpec(
                 number=number,
                 supervisor=os.getpid(),
                 settings=self._settings,
-                dsn=await asyncio.shield(dsn),
+                dsn=dsn.result(),
                 addresses=doors.addresses,
                 certificate=files.certificate,
                 private_key=files.private_key,
@@ -143,25 +149,28 @@ class Supervisor:
             )
 
         # Workers load their code while PostgreSQL starts, and wait for their spec.
-        tasks = [
-            asyncio.create_task(self._keep_worker(number, metrics_directory, spec))
+        keep = TaskSupervisor().keep
+        kept = [
+            keep(f"worker {number}", partial(self._keep_worker, number, metrics_directory, spec))
             for number in range(self._settings.workers)
         ]
-        tasks.append(asyncio.create_task(self._keep_certificate()))
-        tasks.append(asyncio.create_task(self._keep_cluster(dsn)))
+        kept.append(keep("certificate", self._keep_certificate))
         stopping = asyncio.create_task(self._stop.wait())
         try:
-            await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([stopping, dsn], return_when=asyncio.FIRST_COMPLETED)
+            if not self._stop.is_set() and dsn.exception() is None:
+                kept.append(keep("cluster", self._keep_cluster))
+                await stopping
         finally:
             log.info("server_stopping", drain_seconds=self._settings.drain_seconds)
             stopping.cancel()
-            for task in (dsn, *tasks):
-                task.cancel()
-            results = await asyncio.gather(dsn, *tasks, return_exceptions=True)
+            dsn.cancel()
+            for each in kept:
+                each.end()
+            result, *_ = await asyncio.gather(dsn, *(each.stop() for each in kept), return_exceptions=True)
             await self._end_workers()
-        for result in results:
-            if isinstance(result, Exception):
-                raise result
+        if isinstance(result, Exception):
+            raise result
 
     # -- the database
 
@@ -173,8 +182,9 @@ class Supervisor:
         delay = FIRST_DELAY
         while True:
             try:
-                if applied := await migrate(dsn):
-                    log.info("schema_migrated", versions=applied)
+                async with nobody_in_the_way(dsn, self._settings.oa.sql_role):
+                    if applied := await migrate(dsn):
+                        log.info("schema_migrated", versions=applied)
                 break
             except DatabaseUnavailable as error:
                 # A database of one's own may come up after us; nothing can be served before it has.
@@ -193,8 +203,7 @@ class Supervisor:
             return place_of_dsn(dsn)
         return place_of_embedded(self._settings, self._cluster.socket_directory, self._cluster.port, DATABASE)
 
-    async def _keep_cluster(self, dsn: asyncio.Task[str]) -> None:
-        await asyncio.shield(dsn)
+    async def _keep_cluster(self) -> None:
         cluster = self._cluster
         delay = FIRST_DELAY
         while True:

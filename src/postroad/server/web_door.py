@@ -2,25 +2,75 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import structlog
 import uvicorn
 
+from postroad.listeners.limits import Connections
 from postroad.listeners.sockets import bind
+from postroad.listeners.tls import ServerTls
+from postroad.listeners.tls_first import TlsFirst
 from postroad.server.health import App
-from postroad.server.http_protocol import BoundedHttp
+from postroad.server.http_protocol import BoundedHttp, bounded
 
 KEEP_ALIVE_SECONDS = 30  # idle connections of browsers; reverse proxies reopen without a fuss
 BACKLOG = 1024
-MOST_CONNECTIONS = 2000  # a worker; past it 503, so that a flood cannot take all memory
+HANDSHAKE_SECONDS = 15.0  # asyncio's default is 60
 SILENT_MILLISECONDS = 120_000  # a client that takes nothing of an answer for so long is gone
 
 
+log = structlog.get_logger("postroad.server.web")
+
+
 class WebServer(uvicorn.Server):
-    """A uvicorn server that leaves signals to the worker."""
+    """A uvicorn server that leaves signals to the worker, and counts clients before their handshake."""
+
+    def __init__(
+        self, config: uvicorn.Config, protocol: type[BoundedHttp], tls: ServerTls | None = None
+    ) -> None:
+        super().__init__(config)
+        self._protocol = protocol
+        self._tls_first = (
+            None
+            if tls is None
+            else TlsFirst(
+                tls,
+                HANDSHAKE_SECONDS,
+                admit=protocol.places.admit,
+                failed=self._handshake_failed,
+                new_protocol=self._admitted,
+                has_begun=lambda connection: connection.has_begun,
+            )
+        )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept; with TLS by hand, since uvicorn would know of a client only after its handshake."""
+        if self._tls_first is None:
+            await super().startup(sockets=sockets)
+            return
+        await self.lifespan.startup()
+        self.servers: list[asyncio.base_events.Server] = []
+        self._tls_first.start(sockets or [])
+        self.started = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop accepting, then end as uvicorn does."""
+        if self._tls_first is not None:
+            self._tls_first.close()
+        await super().shutdown(sockets=sockets)
+
+    def _admitted(self) -> BoundedHttp:
+        connection = self._protocol(self.config, self.server_state, self.lifespan.state)
+        connection.is_admitted = True
+        return connection
+
+    def _handshake_failed(self, client: str, reason: str) -> None:
+        self._protocol.places.release(client)
+        log.debug("web_handshake_failed", client=client, reason=reason)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -28,11 +78,17 @@ class WebServer(uvicorn.Server):
         yield
 
 
-def web_server(app: App, drain_seconds: float, context: ssl.SSLContext | None = None) -> WebServer:
-    """Make a server for `app`: `await server.serve(sockets)` runs it, `should_exit = True` ends it."""
+def web_server(
+    app: App, drain_seconds: float, tls: ServerTls | None = None, places: Connections | None = None
+) -> WebServer:
+    """Make a server for `app`: `await server.serve(sockets)` runs it, `should_exit = True` ends it.
+
+    `places` may be shared by several servers of a worker.
+    """
+    protocol = bounded(places if places is not None else Connections())
     config = uvicorn.Config(
         app,
-        http=BoundedHttp,
+        http=protocol,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -42,11 +98,9 @@ def web_server(app: App, drain_seconds: float, context: ssl.SSLContext | None = 
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=max(1, int(drain_seconds)),
         backlog=BACKLOG,
-        limit_concurrency=MOST_CONNECTIONS,
         workers=1,
-        ssl_context_factory=None if context is None else lambda _config, _default: context,
     )
-    return WebServer(config)
+    return WebServer(config, protocol, tls)
 
 
 def bind_web(address: str) -> list[socket.socket]:

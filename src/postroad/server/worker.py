@@ -20,8 +20,11 @@ import uvloop
 
 from postroad.db.migrate import read_migrations
 from postroad.db.pool import DatabaseUnavailable
+from postroad.db.tasks import TaskSupervisor
+from postroad.listeners.limits import Connections
 from postroad.listeners.tls import BadCertificate, ServerTls
 from postroad.server import logs
+from postroad.server.access_doors import AccessDoors
 from postroad.server.certificate import CertificateFiles
 from postroad.server.health import App, Check, Health
 from postroad.server.jobs import keep_running
@@ -84,6 +87,7 @@ class Worker:
         self._web_tls = ServerTls(spec.certificate, spec.private_key)
         self._web_tls.context.set_alpn_protocols(["http/1.1"])
         self._metrics = WorkerMetrics(spec.number)
+        self._tasks = TaskSupervisor(self._metrics.task_died)
         self._schema = read_migrations()[-1].version
 
     async def run(self) -> int:
@@ -94,22 +98,34 @@ class Worker:
         loop.add_reader(sys.stdin.fileno(), self._hear_supervisor)
         async with AsyncExitStack() as stack:
             parts = await stack.enter_async_context(
-                open_parts(self._settings, self._spec.dsn, lambda: datetime.now(UTC), self._metrics.attempted)
+                open_parts(
+                    self._settings,
+                    self._spec.dsn,
+                    lambda: datetime.now(UTC),
+                    self._metrics.attempted,
+                    self._tasks,
+                )
             )
             smtp = SmtpDoors(self._settings, parts, self._tls, self._metrics.registry)
+            access = AccessDoors(self._settings, parts, self._tls, self._metrics.registry)
             pages = open_pages(self._settings, parts)
             webs = self._web_servers(parts, pages)
             async with asyncio.TaskGroup() as group:
                 for server, door in webs:
                     group.create_task(server.serve(bind_web(self._spec.addresses[door])))
                 await smtp.open(self._spec.addresses)
+                await access.open(self._spec.addresses)
+                keep = self._tasks.keep
                 helpers = [
-                    group.create_task(parts.indexer.run()),
-                    group.create_task(parts.oa_sql.outgoing.run()),
-                    group.create_task(keep_running(parts.database, parts.jobs)),
-                    group.create_task(self._keep_noting(parts)),
-                    group.create_task(self._keep_certificate()),
+                    keep("indexer", parts.indexer.run),
+                    keep("websent", parts.oa_sql.outgoing.run),
+                    keep("OA role", parts.oa_sql.watch.run),
+                    keep("jobs", partial(keep_running, parts.database, parts.jobs)),
+                    keep("worker metrics", partial(self._keep_noting, parts)),
+                    keep("certificate", self._keep_certificate),
                 ]
+                for helper in helpers:
+                    stack.push_async_callback(helper.stop)
                 self._is_open = True
                 gc.collect()
                 gc.freeze()  # what was built so far stays: no collection need look at it again
@@ -120,11 +136,12 @@ class Worker:
                 self._is_open = False
                 log.info("worker_draining")
                 for helper in helpers:
-                    helper.cancel()
+                    helper.end()
                 pages.stop()
                 for server, _ in webs:
                     server.should_exit = True
-                await smtp.drain(self._settings.drain_seconds * GRACE_SHARE)
+                grace = self._settings.drain_seconds * GRACE_SHARE
+                await asyncio.gather(smtp.drain(grace), access.drain(grace))
         log.info("worker_stopped")
         return 0
 
@@ -136,16 +153,26 @@ class Worker:
         )
         app: App = Health(
             pages,
-            checks={"database": self._check_database(parts), "doors": self._check_doors},
+            checks={
+                "database": self._check_database(parts),
+                "doors": self._check_doors,
+                "tasks": self._tasks.trouble,
+            },
             scrape=scrape,
             count=self._metrics,
             metrics_networks=self._settings.web.metrics_networks,
         )
         grace = self._settings.drain_seconds * GRACE_SHARE
-        contexts = {"http": None, "https": self._web_tls.context}
+        web = self._settings.web
+        places = Connections(
+            web.max_connections,
+            web.max_connections_per_address,
+            (*web.unlimited_networks, *web.trusted_proxies),
+            replaces_own=True,
+        )
         return [
-            (web_server(app, grace, context), door)
-            for door, context in contexts.items()
+            (web_server(app, grace, tls, places), door)
+            for door, tls in {"http": None, "https": self._web_tls}.items()
             if door in self._spec.addresses
         ]
 

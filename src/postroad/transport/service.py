@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from postroad.config import Settings
 from postroad.db.group_commit import GroupCommit
 from postroad.db.notify import Listener
 from postroad.db.pool import Database
+from postroad.db.tasks import TaskSupervisor
 from postroad.directory.addresses.resolver import Resolver
 from postroad.dns.lookups import Lookups
 from postroad.events.outbox import Outbox
@@ -92,6 +93,7 @@ class Neighbours:
     changes: ChangeSink
     announcer: Announce
     listener: Listener | None = None
+    tasks: TaskSupervisor = field(default_factory=TaskSupervisor)
 
 
 class Transport:
@@ -139,6 +141,8 @@ class Transport:
             settings.hostname,
             uses_tls=delivery.tls == "opportunistic",
             credentials=credentials,
+            relay_tls=delivery.relay_tls,
+            relay_authorities=delivery.relay_ca,
             timeouts=timeouts,
         )
         offers = _LateOffers()

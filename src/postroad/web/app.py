@@ -34,18 +34,19 @@ from postroad.web.mail.composing import Composing, People
 from postroad.web.mail.drafts import Drafts
 from postroad.web.mail.listing import Listing
 from postroad.web.mail.live import ChangeFeed, Live
-from postroad.web.mail.parts import Parts
+from postroad.web.mail.message_parts import MessageParts
 from postroad.web.mail.reading import ReadingPages
 from postroad.web.mail.sign_on import SignOn
 from postroad.web.mail.signing_in import SigningIn
 from postroad.web.mail.summary import Summary
 from postroad.web.mail.surroundings import Surroundings
+from postroad.web.mail.words import vocabulary
 from postroad.web.shell.assets import STATIC, Assets
-from postroad.web.shell.door import Door
 from postroad.web.shell.errors import ErrorPages
 from postroad.web.shell.languages import Languages
 from postroad.web.shell.pages import Pages
 from postroad.web.shell.security import SecurityHeaders
+from postroad.web.shell.visits import Visits
 
 KEPT = "public, max-age=31536000, immutable"
 
@@ -93,15 +94,15 @@ def create_app(
     monotonic: Callable[[], float] = time.monotonic,
     beside: Callable[[SignOn], Sequence[BaseRoute]] = lambda _: (),
 ) -> WebApplication:
-    """Build the webmail. `beside` makes the routes of other doors that lead into it; they come first."""
-    pages = Pages(Assets.load())
-    door = Door(services.sessions, Languages(), pages, clock, settings.trusted_proxies)
+    """Build the webmail. `beside` makes the routes of bridges that lead into it; they come first."""
+    pages = Pages(Assets.load(), vocabulary)
+    visits = Visits(services.sessions, Languages(), pages, clock, settings.trusted_proxies)
     surroundings = Surroundings(services.folders, services.quota)
-    listing = Listing(door, surroundings, services.entries, services.search)
-    parts = Parts(services.messages)
-    live = Live(door, services.changes, services.sessions, monotonic)
+    listing = Listing(visits, surroundings, services.entries, services.search)
+    parts = MessageParts(services.messages)
+    live = Live(visits, services.changes, services.sessions, monotonic)
     drafts = Drafts(services.folders, services.entries, services.messages, services.append, clock)
-    sign_on = SignOn(door, services.sessions, settings.session_seconds)
+    sign_on = SignOn(visits, services.sessions, settings.session_seconds)
     all_routes: list[BaseRoute] = [
         *beside(sign_on),
         Route("/", _to_mail, methods=["GET"]),
@@ -109,13 +110,13 @@ def create_app(
         Route("/mail/", _to_mail, methods=["GET"]),
         Mount("/mail/static", _Static(directory=STATIC)),
         *SigningIn(
-            door, sign_on, services.accounts, services.sign_in, services.sessions, settings.session_seconds
+            visits, sign_on, services.accounts, services.sign_in, services.sessions, settings.session_seconds
         ).routes(),
-        *Summary(door, surroundings, services.entries).routes(),
-        *ApprovalPages(door, surroundings, services.approvals).routes(),
+        *Summary(visits, surroundings, services.entries).routes(),
+        *ApprovalPages(visits, surroundings, services.approvals).routes(),
         *live.routes(),
         *Composing(
-            door,
+            visits,
             surroundings,
             drafts,
             services.entries,
@@ -125,14 +126,14 @@ def create_app(
             settings.max_upload_bytes,
             clock,
         ).routes(),
-        *Actions(door, surroundings, services.folders, services.entries).routes(),
-        *ReadingPages(door, surroundings, listing, services.entries, services.messages, parts).routes(),
+        *Actions(visits, surroundings, services.folders, services.entries).routes(),
+        *ReadingPages(visits, surroundings, listing, services.entries, services.messages, parts).routes(),
         *listing.routes(),
     ]
     app = Starlette(
         routes=all_routes,
         middleware=[Middleware(SecurityHeaders)],
-        exception_handlers=ErrorPages(door).handlers(),
+        exception_handlers=ErrorPages(visits).handlers(),
     )
     # The redirect would repeat the query string of a mistyped address, passwords included.
     app.router.redirect_slashes = False

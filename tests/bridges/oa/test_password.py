@@ -31,7 +31,7 @@ async def opens(house: House, password: str) -> bool:
 
 async def is_unchanged(house: House) -> bool:
     version = await house.database.fetchval(
-        "SELECT version FROM credential JOIN account ON id = account_id WHERE address = $1", LIN
+        "SELECT version FROM credential JOIN account ON id = principal_id WHERE address = $1", LIN
     )
     return version == 1 and await opens(house, PASSWORD)
 

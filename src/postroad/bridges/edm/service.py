@@ -1,4 +1,4 @@
-"""The bulk-mail API as one ASGI application: its addresses, signing in, and the way from a call to its answer.
+"""The bulk-mail API at its addresses: signing in, and the way from a call to its answer.
 
 Every call that was signed in and whose script exists is answered with 200, refused or not, since real clients
 read no other body (A.4 of our page).

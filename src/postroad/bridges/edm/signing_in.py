@@ -1,4 +1,4 @@
-"""Who calls (A.2 of our page): HTTP Basic (RFC 7617), or else `username` and `password` of the query string."""
+"""Who calls (A.2 of our page): HTTP Basic (RFC 7617), or else `username` and `password` of the query."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def _is_address(text: str | None) -> bool:
 
 
 class LoginCgi:
-    """The door."""
+    """The address that links lead to."""
 
     def __init__(self, webmail: Webmail, sign_in: SignIn) -> None:
         self._webmail = webmail

@@ -27,7 +27,7 @@ def place_of(go: str) -> Place:
 
 
 class Login:
-    """The two doors. With `takes_md5` the MD5 of the password opens `login.asp` as well."""
+    """The two addresses. With `takes_md5` the MD5 of the password opens `login.asp` as well."""
 
     def __init__(self, webmail: Webmail, sign_in: SignIn, *, takes_md5: bool) -> None:
         self._webmail = webmail

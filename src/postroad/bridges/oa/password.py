@@ -45,7 +45,7 @@ class _Refused(Exception):
         self.headers = {} if retry_after is None else {"retry-after": str(retry_after)}
 
 
-class PasswordDoor:
+class PasswordChange:
     """Changes passwords."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What goes after its time: rows of `websent` that are done with, their files, and sessions that hang.
+"""What goes after its time: rows of `websent` that are done with, and their files.
 
 Files go before rows: cut off in between, the next sweep still knows what to remove.
 """
@@ -73,24 +73,3 @@ class WebsentRetention:
         )
         kept = {row["mailid"] for row in known}
         await asyncio.to_thread(self._files.remove, [each for each in old if each[0] not in kept])
-
-
-class SessionLimit:
-    """Ends what the OA's role lets run too long: its own time-outs are only defaults, which it may change."""
-
-    def __init__(self, database: Database, role: str, seconds: int) -> None:
-        self._database = database
-        self._role = role
-        self._longest = timedelta(seconds=2 * seconds + 60)
-
-    async def sweep(self) -> int:
-        """End transactions that are too old; returns how many. Raises `DatabaseUnavailable`."""
-        ended = await self._database.fetchval(
-            """
-            SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-            WHERE usename = $1 AND xact_start < now() - $2::interval AND pid <> pg_backend_pid()
-            """,
-            self._role,
-            self._longest,
-        )
-        return int(ended)

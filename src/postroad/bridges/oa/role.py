@@ -43,7 +43,9 @@ class Prepared:
     missing: Sequence[str]
 
 
-async def prepare_role(database: Database, settings: Oa, password: str | None, zone: ZoneInfo) -> Prepared:
+async def prepare_role(
+    database: Database, settings: Oa, password: str | None, zone: ZoneInfo | None = None
+) -> Prepared:
     """Make the role of `settings`, or bring it up to date; safe to call again, from any number of servers.
 
     The password is the one that the first server chose, `password` if that has one. Raises `RoleRefused`,
@@ -53,7 +55,8 @@ async def prepare_role(database: Database, settings: Oa, password: str | None, z
     async with database.transaction() as connection:
         # One server after the other; two would meet in the catalogue.
         await connection.execute("SELECT pg_advisory_xact_lock(hashtext('postroad oa role'))")
-        await connection.execute("UPDATE oa_house SET zone = $1 WHERE zone <> $1", zone.key)
+        if zone is not None:
+            await connection.execute("UPDATE oa_house SET zone = $1 WHERE zone <> $1", zone.key)
         found = await connection.fetchval(
             "SELECT rolsuper OR rolcreaterole OR rolcreatedb OR rolname = current_user "
             "FROM pg_roles WHERE rolname = $1",
@@ -115,12 +118,15 @@ async def _statements(connection: Connection, role: str, settings: Oa) -> list[s
         "WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~ $1 ORDER BY 1",
         _FUNCTIONS,
     )
-    own = f'ALTER ROLE "{role}" IN DATABASE {known["database"]} SET'
+    own = f'ALTER ROLE "{role}" IN DATABASE {known["database"]}'
     statements = [
-        f"{own} search_path = oa",
-        f"{own} statement_timeout = '{settings.sql_statement_seconds}s'",
-        f"{own} lock_timeout = '{LOCK_SECONDS}s'",
-        f"{own} idle_in_transaction_session_timeout = '{settings.sql_statement_seconds}s'",
+        # What the role has set for itself goes first: no right keeps it from that.
+        f'ALTER ROLE "{role}" RESET ALL',
+        f"{own} RESET ALL",
+        *(
+            f"{own} SET {name} = '{value}'"
+            for name, value in _defaults(settings, known["is_superuser"]).items()
+        ),
         f"REVOKE TEMPORARY ON DATABASE {known['database']} FROM PUBLIC",
         f'GRANT CONNECT ON DATABASE {known["database"]} TO "{role}"',
         f"GRANT USAGE ON SCHEMA public TO {known['house']}",
@@ -128,12 +134,61 @@ async def _statements(connection: Connection, role: str, settings: Oa) -> list[s
         f'GRANT USAGE ON SCHEMA oa TO "{role}"',
         "REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC",
     ]
-    if known["is_superuser"]:
-        statements.append(f"{own} temp_file_limit = '{TEMPORARY_FILES}'")
     for row in functions:  # our own role keeps what everybody loses
         statements.append(f"GRANT EXECUTE ON FUNCTION {row['function']} TO {known['house']}")
         statements.append(f"REVOKE EXECUTE ON FUNCTION {row['function']} FROM PUBLIC")
     return statements
+
+
+def _defaults(settings: Oa, is_superuser: bool) -> dict[str, str]:
+    """What the role's sessions begin with. They may change most of it; `watch.py` looks after that."""
+    defaults = {
+        "search_path": "oa",
+        "statement_timeout": f"{settings.sql_statement_seconds}s",
+        "lock_timeout": f"{LOCK_SECONDS}s",
+        "idle_in_transaction_session_timeout": f"{settings.sql_statement_seconds}s",
+    }
+    if is_superuser:  # the one that the role cannot change
+        defaults["temp_file_limit"] = TEMPORARY_FILES
+    return defaults
+
+
+async def has_drifted(database: Database, settings: Oa) -> str:
+    """Say what of the role is no longer as `prepare_role` made it: "", "settings" or "password".
+
+    The password can be compared by a superuser only, which our role in the embedded database is. Raises
+    `DatabaseUnavailable`.
+    """
+    known = await database.fetchrow(_DRIFT, settings.sql_role)
+    if known is None:  # no such role: it could not be made, and the log has said so
+        return ""
+    wanted = {f"{name}={value}" for name, value in _defaults(settings, known["is_superuser"]).items()}
+    if known["everywhere"] or set(known["here"] or ()) != wanted:
+        return "settings"
+    if known["is_superuser"]:
+        stored: str | None = await database.fetchval(
+            "SELECT rolpassword FROM pg_authid WHERE rolname = $1", settings.sql_role
+        )
+        if stored is None or not is_verifier_of(stored, known["password"]):
+            return "password"
+    return ""
+
+
+_DRIFT = """
+SELECT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS is_superuser,
+       (SELECT setconfig FROM pg_db_role_setting s
+        WHERE s.setrole = r.oid AND s.setdatabase = 0) AS everywhere,
+       (SELECT setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+        WHERE s.setrole = r.oid AND d.datname = current_database()) AS here,
+       (SELECT password FROM oa_role) AS password
+FROM pg_roles r WHERE r.rolname = $1
+"""
+
+
+async def set_writing(database: Database, allowed: bool) -> None:
+    """Let the role insert rows, or not for now. Raises `DatabaseUnavailable`."""
+    verb, to = ("GRANT", "TO") if allowed else ("REVOKE", "FROM")
+    await database.execute(f"{verb} INSERT ON oa.websent, oa.websentattach {to} PUBLIC")
 
 
 async def _try(connection: Connection, statement: str) -> None:
@@ -145,12 +200,23 @@ async def _try(connection: Connection, statement: str) -> None:
             await connection.execute(statement)
 
 
-def scram_verifier(password: str, salt: bytes | None = None) -> str:
+def is_verifier_of(verifier: str, password: str) -> bool:
+    """Whether `verifier` is what PostgreSQL keeps of `password`, whatever its salt."""
+    with suppress(ValueError, IndexError):
+        kind, salted, _ = verifier.split("$")
+        iterations, salt = salted.split(":")
+        if kind == "SCRAM-SHA-256":
+            made = scram_verifier(password, base64.b64decode(salt), int(iterations))
+            return hmac.compare_digest(made, verifier)
+    return False
+
+
+def scram_verifier(password: str, salt: bytes | None = None, iterations: int = SCRAM_ITERATIONS) -> str:
     """Return what PostgreSQL keeps of a password (RFC 5803), so that no statement carries the password."""
     salt = os.urandom(16) if salt is None else salt
-    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, SCRAM_ITERATIONS)
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
     client_key = hmac.digest(salted, b"Client Key", "sha256")
     stored_key = hashlib.sha256(client_key).digest()
     server_key = hmac.digest(salted, b"Server Key", "sha256")
     parts = [base64.b64encode(part).decode() for part in (salt, stored_key, server_key)]
-    return f"SCRAM-SHA-256${SCRAM_ITERATIONS}:{parts[0]}${parts[1]}:{parts[2]}"
+    return f"SCRAM-SHA-256${iterations}:{parts[0]}${parts[1]}:{parts[2]}"

@@ -12,7 +12,9 @@ from postroad.bridges.oa.approvals import Approvals
 from postroad.bridges.oa.attachments import DatFiles
 from postroad.bridges.oa.dates import BadZone, server_zone
 from postroad.bridges.oa.outgoing import House, Outgoing
-from postroad.bridges.oa.retention import SessionLimit, WebsentRetention
+from postroad.bridges.oa.retention import WebsentRetention
+from postroad.bridges.oa.views import GoneViews
+from postroad.bridges.oa.watch import RoleWatch, memory_of_process
 from postroad.config import Settings
 from postroad.db.notify import Listener
 from postroad.db.pool import Database
@@ -25,12 +27,13 @@ log = structlog.get_logger("postroad.bridges.oa")
 
 @dataclass(frozen=True, slots=True)
 class OaSql:
-    """`outgoing.run` goes on beside the work, `retention` and `sessions` are swept now and then."""
+    """`outgoing.run` and `watch.run` go on beside the work; `retention` and `views` are swept at times."""
 
     outgoing: Outgoing
     approvals: Approvals
     retention: WebsentRetention
-    sessions: SessionLimit
+    views: GoneViews
+    watch: RoleWatch
 
 
 def open_oa_sql(
@@ -66,5 +69,9 @@ def open_oa_sql(
         outgoing=outgoing,
         approvals=Approvals(house, outgoing),
         retention=WebsentRetention(database, files, settings.oa.websent_days, clock),
-        sessions=SessionLimit(database, settings.oa.sql_role, settings.oa.sql_statement_seconds),
+        views=GoneViews(database),
+        # Processes of a database elsewhere cannot be seen from here, and others here have their numbers.
+        watch=RoleWatch(
+            database, settings.oa, memory_of_process if settings.database == "embedded" else lambda _: 0
+        ),
     )

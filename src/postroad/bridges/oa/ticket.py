@@ -93,7 +93,7 @@ def _ticket(integration: Integration, claims: Mapping[str, Any], now: datetime) 
     )
 
 
-class TicketDoor:
+class TicketSignOn:
     """Lets in whom an integration vouches for, within the domains it was given."""
 
     def __init__(

@@ -10,6 +10,7 @@ import asyncpg
 from postroad.cli.checks.finding import Finding
 from postroad.cli.checks.machine import check_clock
 from postroad.db.migrate import SchemaChanged, SchemaTooNew, check, read_migrations
+from postroad.db.pool import CONNECTION_ERRORS
 from postroad.directory.addresses.domains import DkimKey, signing_keys_in
 
 OLDEST = 15  # the release of PostgreSQL in Debian 12; the embedded one is newer
@@ -24,7 +25,7 @@ async def check_database(dsn: str, clock: Callable[[], datetime]) -> tuple[list[
     """Look at the database; return also up to 100 domains with what signs for them."""
     try:
         connection = await asyncpg.connect(dsn, timeout=SECONDS, command_timeout=SECONDS)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except CONNECTION_ERRORS as error:
         facts = {"error": str(error) or type(error).__name__}
         return [Finding("database", "postgresql", "fail", "database-silent", facts)], {}
     try:
@@ -36,7 +37,7 @@ async def check_database(dsn: str, clock: Callable[[], datetime]) -> tuple[list[
         after = clock()
         findings.append(check_clock(before + (after - before) / 2, there, after - before))
         return findings, await _domains(connection) if is_current else {}
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except CONNECTION_ERRORS as error:
         return [Finding("database", "postgresql", "fail", "database-silent", {"error": str(error)})], {}
     finally:
         await connection.close()

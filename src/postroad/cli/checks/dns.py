@@ -11,14 +11,11 @@ import ipaddress
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-import dns.asyncresolver
-import dns.exception
-import dns.resolver
-import dns.reversename
-
 from postroad.cli.checks.finding import Finding
 from postroad.config import Settings
 from postroad.directory.addresses.dns_records import DnsRecord
+from postroad.dns.answers import LookupFailed, NameNotFound
+from postroad.dns.lookups import Lookups
 
 QUESTION_SECONDS = 4.0
 ALL_SECONDS = 30.0
@@ -32,40 +29,38 @@ class Silent(Exception):
 
 
 class Questions:
-    """Asks the configured resolver; one answer a question, kept for this run."""
+    """Asks the configured resolver; the answers as the text that a zone file would have."""
 
     def __init__(self, resolver: str) -> None:
-        if resolver:
-            host, _, port = resolver.rpartition(":")
-            self._resolver = dns.asyncresolver.Resolver(configure=False)
-            self._resolver.nameservers = [host.strip("[]")]
-            self._resolver.port = int(port)
-        else:
-            self._resolver = dns.asyncresolver.Resolver()
-        self._resolver.lifetime = QUESTION_SECONDS
-        self._slots = asyncio.Semaphore(AT_ONCE)
-        self._asked: dict[tuple[str, str], asyncio.Task[list[str]]] = {}
+        self._lookups = Lookups(resolver, total_seconds=QUESTION_SECONDS, at_once=AT_ONCE)
 
     async def __call__(self, name: str, kind: str) -> list[str]:
-        """Return the records as text, TXT strings joined; empty when there are none. Raises `Silent`."""
-        key = (name, kind)
-        if key not in self._asked:
-            self._asked[key] = asyncio.create_task(self._ask(name, kind))
-        return await self._asked[key]
+        """Return the records as text, TXT strings joined; empty when there are none. For PTR `name` is the
+        address. Raises `Silent`.
+        """
+        try:
+            match kind:
+                case "MX":
+                    return [f"{record.preference} {record.host}." for record in await self._lookups.mx(name)]
+                case "TXT":
+                    return list(await self._lookups.txt(name))
+                case "A":
+                    return list(await self._lookups.ipv4(name))
+                case "AAAA":
+                    return list(await self._lookups.ipv6(name))
+                case "PTR":
+                    return [f"{each}." for each in await self._lookups.names(name)]
+                case _:
+                    await self._lookups.probe()
+                    return []
+        except NameNotFound:
+            return []
+        except LookupFailed as error:
+            raise Silent(f"{name} {kind}: {error}") from error
 
-    async def _ask(self, name: str, kind: str) -> list[str]:
-        async with self._slots:
-            try:
-                answer = await self._resolver.resolve(name, kind, search=False)
-            except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
-                return []
-            except (dns.exception.DNSException, OSError, ValueError) as error:
-                raise Silent(f"{name} {kind}: {error}") from error
-        if kind == "TXT":
-            return [b"".join(record.strings).decode("utf-8", "replace") for record in answer]
-        if kind == "MX":
-            return [f"{record.preference} {record.exchange.to_text().lower()}" for record in answer]
-        return [record.to_text().lower() for record in answer]
+    async def close(self) -> None:
+        """Give up the questions under way."""
+        await self._lookups.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +75,16 @@ async def check_dns(
     settings: Settings, domains: Sequence[OurDomain], ask: Ask | None = None
 ) -> list[Finding]:
     """Look at our host name and at each domain."""
+    if ask is not None:
+        return await _check_all(settings, domains, ask)
+    questions = Questions(settings.delivery.resolver)
     try:
-        question = ask or Questions(settings.delivery.resolver)
-    except (ValueError, dns.exception.DNSException) as error:
-        return [Finding("dns", "resolver", "fail", "resolver-bad", {"error": str(error)})]
+        return await _check_all(settings, domains, questions)
+    finally:
+        await questions.close()
+
+
+async def _check_all(settings: Settings, domains: Sequence[OurDomain], question: Ask) -> list[Finding]:
     resolver = settings.delivery.resolver or "system"
     try:
         async with asyncio.timeout(ALL_SECONDS):
@@ -110,7 +111,7 @@ async def _check_host(settings: Settings, hostname: str, addresses: list[str], a
     if settings.delivery.relay:
         return findings  # the smart host's name is what receivers look at
     for address in addresses:
-        names = await ask(dns.reversename.from_address(address).to_text(), "PTR")
+        names = await ask(address, "PTR")
         facts = {"address": address, "names": ", ".join(names) or "-", "hostname": hostname}
         is_ours = any(name.rstrip(".") == hostname for name in names)
         word = "ptr-ours" if is_ours else "ptr-other" if names else "ptr-missing"

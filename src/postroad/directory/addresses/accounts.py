@@ -1,4 +1,4 @@
-"""Accounts: a person's mailbox and what is known of its owner; the SQL of `account` and `credential`.
+"""Accounts: a person's mailbox and what is known of its owner; the SQL of `account`.
 
 What upper floors must learn travels as an event in the same transaction; the mail store makes the default
 folders in it through `OnAccountsAdded`, and loses an account's mail with its row, by cascade. Mobile
@@ -18,9 +18,11 @@ import asyncpg
 from postroad.db.pool import Connection, Database
 from postroad.directory.addresses.placing import domain_ids_in, explain_collision
 from postroad.directory.announcements import announce_in
+from postroad.directory.credentials import NewCredential, add_in, hash_password, replace_in
 from postroad.directory.errors import BadValue, UnknownAccount
 from postroad.directory.names import clean_display_name
-from postroad.directory.passwords import PasswordHashing, check_policy, md5_of
+from postroad.directory.passwords import PasswordHashing, check_policy
+from postroad.directory.principals import Kind, PrincipalId
 from postroad.events.outbox import Event, Outbox
 from postroad.message.address import Address
 
@@ -113,8 +115,10 @@ class Accounts:
         fields = [_checked(_fields_of(new)) for new in accounts]
         for new, key in zip(accounts, keys, strict=True):
             check_policy(new.password, key)
-        hashes = [await self._hashing.hash(new.password) for new in accounts]
-        md5_hashes = [await self._hashing.hash(md5_of(new.password)) for new in accounts]
+        hashed = [
+            await hash_password(self._hashing, key, new.password, with_md5=True)
+            for new, key in zip(accounts, keys, strict=True)
+        ]
         try:
             async with self._database.transaction() as connection:
                 domain_ids = await domain_ids_in(connection, [new.address.domain for new in accounts])
@@ -134,12 +138,12 @@ class Accounts:
                 )
                 added = {row["address"]: _account(row) for row in rows}
                 ids = [added[key].id for key in keys]
-                await connection.execute(
-                    "INSERT INTO credential (account_id, password_hash, md5_hash) "
-                    "SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[])",
-                    ids,
-                    hashes,
-                    md5_hashes,
+                await add_in(
+                    connection,
+                    [
+                        NewCredential(PrincipalId(Kind.ACCOUNT, account_id), None, one)
+                        for account_id, one in zip(ids, hashed, strict=True)
+                    ],
                 )
                 await self._on_added(connection, ids)
                 await self._outbox.record_in(
@@ -226,30 +230,17 @@ class Accounts:
         Returns the credential's new version, for a session of who changed it. Raises `UnknownAccount`,
         `WeakPassword`, `TooBusyToHash`.
         """
-        check_policy(password, address.key)
-        password_hash = await self._hashing.hash(password)
-        md5_hash = await self._hashing.hash(md5_of(password))
+        hashed = await hash_password(self._hashing, address.key, password, with_md5=True)
         async with self._database.transaction() as connection:
-            row = await connection.fetchrow(
-                """
-                UPDATE credential
-                SET password_hash = $2, md5_hash = $3, version = version + 1, changed_at = now()
-                FROM account WHERE account.id = account_id AND address = $1
-                RETURNING account_id, version
-                """,
-                address.key,
-                password_hash,
-                md5_hash,
+            account_id = await connection.fetchval(
+                "SELECT id FROM account WHERE address = $1 FOR SHARE", address.key
             )
-            if row is None:
+            if account_id is None:
                 raise UnknownAccount(address.key)
-            account_id = row["account_id"]
-            await connection.execute("DELETE FROM web_session WHERE account_id = $1", account_id)
+            version = await replace_in(connection, PrincipalId(Kind.ACCOUNT, account_id), hashed)
             await self._outbox.record_in(
                 connection, [Event("credential.changed", account_id, {"address": address.key})]
             )
-            await announce_in(connection, account_ids=[account_id])
-        version: int = row["version"]
         return version
 
     async def remove(self, address: Address) -> None:

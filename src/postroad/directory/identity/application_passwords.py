@@ -67,13 +67,15 @@ class ApplicationPasswords:
             if account_id is None:
                 raise UnknownAccount(address.key)
             count = await connection.fetchval(
-                "SELECT count(*) FROM application_password WHERE account_id = $1", account_id
+                "SELECT count(*) FROM application_password WHERE kind = 'account' AND principal_id = $1",
+                account_id,
             )
             if count >= MAX_EACH:
                 raise LimitReached("application passwords of an account", MAX_EACH)
             row = await connection.fetchrow(
                 """
-                INSERT INTO application_password (account_id, label, token_hash) VALUES ($1, $2, $3)
+                INSERT INTO application_password (kind, principal_id, label, token_hash)
+                VALUES ('account', $1, $2, $3)
                 RETURNING id, label, created_at, last_used_at
                 """,
                 account_id,
@@ -89,7 +91,8 @@ class ApplicationPasswords:
         rows = await self._database.fetch(
             """
             SELECT p.id, label, p.created_at, last_used_at
-            FROM account LEFT JOIN application_password p ON account_id = account.id
+            FROM account
+            LEFT JOIN application_password p ON p.kind = 'account' AND p.principal_id = account.id
             WHERE address = $1 ORDER BY p.id
             """,
             address.key,
@@ -104,8 +107,9 @@ class ApplicationPasswords:
             account_id = await connection.fetchval(
                 """
                 DELETE FROM application_password p USING account
-                WHERE p.id = $2 AND p.account_id = account.id AND account.address = $1
-                RETURNING p.account_id
+                WHERE p.id = $2 AND p.kind = 'account' AND p.principal_id = account.id
+                  AND account.address = $1
+                RETURNING p.principal_id
                 """,
                 address.key,
                 password_id,

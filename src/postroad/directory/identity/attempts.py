@@ -16,6 +16,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from postroad.config import SignInLimits
 from postroad.db.pool import Database
 from postroad.directory.errors import TooManyFailures
+from postroad.directory.principals import Kind
 
 MAX_ROWS = 100_000  # after a sweep; 15 MB
 SWEEP_EVERY = 2_000  # failures seen by one worker; between sweeps the table grows by that much a worker
@@ -66,9 +67,9 @@ class Attempts:
         self._blocks: dict[str, datetime] = {}
         self._seen = 0
 
-    def attempt(self, account_key: str, client: str) -> Attempt:
-        """Name the subjects of an attempt to sign in as `account_key` from the address `client`."""
-        return Attempt(f"account:{account_key}", client_subject(client))
+    def attempt(self, kind: Kind, name: str, client: str) -> Attempt:
+        """Name the subjects of an attempt to sign in as `name` of a kind from the address `client`."""
+        return Attempt(f"{kind}:{name}", client_subject(client))
 
     async def check(self, attempt: Attempt) -> bool:
         """Raise `TooManyFailures` while a subject is blocked; say whether the account has failures."""

@@ -10,17 +10,24 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import asyncpg
 
 from postroad.db.pool import Database
-from postroad.directory.identity.sign_in import Principal
+from postroad.directory.principals import (
+    ACCOUNTS,
+    BY_ADDRESS,
+    Kind,
+    NotAnAccount,
+    Principal,
+    PrincipalId,
+)
 from postroad.message.address import Address
 
-MAX_EACH = 30  # sessions of an account; the one unused longest goes first
+MAX_EACH = 30  # sessions of a principal; the one unused longest goes first
 LIFETIME = timedelta(days=90)  # however much it is used
 SEEN_EVERY = timedelta(minutes=5)  # how exact the last use is: not one write a page
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}\Z")
@@ -28,15 +35,33 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}\Z")
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session in force, and what a page needs of its account."""
+    """A session in force, and what a page needs of whose it is.
 
-    account_id: int
-    address: Address
+    `name` is what they sign in with; `mailbox` and `display_name` are an account's, else None and "".
+    """
+
+    principal: PrincipalId
+    name: str
+    mailbox: Address | None
     display_name: str
     language: str | None
     csrf_token: str
     opened_at: datetime
     expires_at: datetime
+
+    @property
+    def account_id(self) -> int:
+        """The account's id. Raises `NotAnAccount`."""
+        if self.principal.kind is not Kind.ACCOUNT:
+            raise NotAnAccount(self.principal.kind)
+        return self.principal.id
+
+    @property
+    def address(self) -> Address:
+        """The account's address. Raises `NotAnAccount`."""
+        if self.mailbox is None:
+            raise NotAnAccount(self.principal.kind)
+        return self.mailbox
 
 
 class Sessions:
@@ -52,19 +77,22 @@ class Sessions:
         token = secrets.token_urlsafe(32)
         now = self._clock()
         async with self._database.transaction() as connection:
-            # One at a time for an account, so that the bound holds.
+            # One at a time for a principal, so that the bound holds.
             await connection.execute(
-                "SELECT FROM credential WHERE account_id = $1 FOR UPDATE", principal.account_id
+                "SELECT FROM credential WHERE kind = $1 AND principal_id = $2 FOR UPDATE",
+                principal.kind,
+                principal.id,
             )
             await connection.execute(
                 """
                 INSERT INTO web_session
-                    (token_hash, account_id, credential_version, csrf_token,
+                    (token_hash, kind, principal_id, credential_version, csrf_token,
                      created_at, last_seen_at, expires_at)
-                VALUES ($1, $2, $3, $4, $5, $5, $6)
+                VALUES ($1, $2, $3, $4, $5, $6, $6, $7)
                 """,
                 _hash(token),
-                principal.account_id,
+                principal.kind,
+                principal.id,
                 principal.credential_version,
                 secrets.token_urlsafe(32),
                 now,
@@ -73,29 +101,38 @@ class Sessions:
             await connection.execute(
                 """
                 DELETE FROM web_session WHERE token_hash IN (
-                    SELECT token_hash FROM web_session WHERE account_id = $1
-                    ORDER BY last_seen_at DESC OFFSET $2)
+                    SELECT token_hash FROM web_session WHERE kind = $1 AND principal_id = $2
+                    ORDER BY last_seen_at DESC OFFSET $3)
                 """,
-                principal.account_id,
+                principal.kind,
+                principal.id,
                 MAX_EACH,
             )
         return token
 
-    async def find(self, token: str) -> Session | None:
-        """Return the session of a token while it is in force, and note that it was used."""
+    async def find(self, token: str, kinds: Collection[Kind] = ACCOUNTS) -> Session | None:
+        """Return the session of a token while it is in force, and note that it was used.
+
+        Sessions of other kinds than `kinds` are not found: a customer's opens no mailbox.
+        """
         if not _TOKEN.match(token):
             return None
         token_hash = _hash(token)
         row = await self._database.fetchrow(
             """
-            SELECT s.account_id, account.address, account.display_name, account.language, s.csrf_token,
-                   s.created_at, s.last_seen_at, s.expires_at
+            SELECT s.kind, s.principal_id, coalesce(account.address, c.name) AS name,
+                   coalesce(account.display_name, administrator.display_name, '') AS display_name,
+                   coalesce(account.language, administrator.language) AS language,
+                   s.csrf_token, s.created_at, s.last_seen_at, s.expires_at
             FROM web_session s
-            JOIN account ON account.id = s.account_id AND NOT account.is_disabled
-            JOIN credential c ON c.account_id = s.account_id AND c.version = s.credential_version
-            WHERE s.token_hash = $1
+            JOIN credential c ON c.kind = s.kind AND c.principal_id = s.principal_id
+                             AND c.version = s.credential_version AND NOT c.is_disabled
+            LEFT JOIN account ON s.kind = 'account' AND account.id = s.principal_id
+            LEFT JOIN administrator ON s.kind = 'administrator' AND administrator.id = s.principal_id
+            WHERE s.token_hash = $1 AND s.kind = ANY($2::text[]) AND account.is_disabled IS NOT TRUE
             """,
             token_hash,
+            list(kinds),
         )
         now = self._clock()
         if row is None or row["expires_at"] <= now:
@@ -115,14 +152,16 @@ class Sessions:
         """End one session; a token that is none does nothing."""
         await self._database.execute("DELETE FROM web_session WHERE token_hash = $1", _hash(token))
 
-    async def close_all(self, account_id: int, except_token: str | None = None) -> int:
-        """End the sessions of an account, but for the one that asks; returns how many ended."""
+    async def close_all(self, principal: PrincipalId, except_token: str | None = None) -> int:
+        """End the sessions of a principal, but for the one that asks; returns how many ended."""
         rows = await self._database.fetch(
             """
-            DELETE FROM web_session WHERE account_id = $1 AND token_hash IS DISTINCT FROM $2
+            DELETE FROM web_session
+            WHERE kind = $1 AND principal_id = $2 AND token_hash IS DISTINCT FROM $3
             RETURNING 1
             """,
-            account_id,
+            principal.kind,
+            principal.id,
             None if except_token is None else _hash(except_token),
         )
         return len(rows)
@@ -141,9 +180,11 @@ def _hash(token: str) -> bytes:
 
 
 def _session(row: asyncpg.Record, expires_at: datetime) -> Session:
+    kind = Kind(row["kind"])
     return Session(
-        row["account_id"],
-        Address.parse(row["address"]),
+        PrincipalId(kind, row["principal_id"]),
+        row["name"],
+        Address.parse(row["name"]) if kind in BY_ADDRESS else None,
         row["display_name"],
         row["language"],
         row["csrf_token"],

@@ -1,8 +1,8 @@
-"""Signing in: the one place where a password is checked, for every door.
+"""Signing in: the one place where a password is checked, for every way in.
 
 Argon2id costs 20 ms, and HTTP Basic sends the password with every call: a successful check is remembered
 for minutes, in memory, under a hash keyed by a secret of this process, bound to the credential's version.
-Unknown names cost the same time as known ones. Doors tell what they were refused with in their own words.
+Unknown names cost the same time as known ones. Listeners and pages say in their own words what was refused.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 import hmac
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -32,17 +32,26 @@ from postroad.directory.passwords import (
     md5_of,
     prepare,
 )
-from postroad.message.address import Address, BadAddress
+from postroad.directory.principals import (
+    ACCOUNTS,
+    BY_ADDRESS,
+    Kind,
+    Principal,
+    PrincipalId,
+    Via,
+    name_key,
+)
+from postroad.message.address import Address
 
-Door = Literal["smtp", "imap", "pop3", "web", "api"]
-Via = Literal["password", "application-password", "ticket"]
+Entrance = Literal["smtp", "imap", "pop3", "web", "api", "control"]
 
 # The password comes with every call here: beginning the count anew each time would cost a write a call.
-STATELESS_DOORS: frozenset[Door] = frozenset({"api"})
-MAIL_DOORS: frozenset[Door] = frozenset({"smtp", "imap", "pop3"})  # where application passwords are good
+STATELESS_ENTRANCES: frozenset[Entrance] = frozenset({"api"})
+MAIL_ENTRANCES: frozenset[Entrance] = frozenset(
+    {"smtp", "imap", "pop3"}
+)  # where application passwords are good
 REMEMBERED_SECONDS = 300.0
 MAX_REMEMBERED = 20_000
-MAX_USERNAME = 320
 MAX_CLIENTS_REMEMBERED = 8  # a remembered check
 # Announcements void a credential at once, and are sent by the transaction that changes it; this bounds what
 # a break in listening could cost (`forget` is called after one).
@@ -50,16 +59,6 @@ CREDENTIAL_SECONDS = 30.0
 MAX_CREDENTIALS = 20_000
 USED_EVERY = timedelta(minutes=10)  # how exact an application password's last use is
 BUSY_RETRY_SECONDS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Who signed in, and by what: the password (or its MD5), an application password, a trusted ticket."""
-
-    account_id: int
-    address: Address
-    credential_version: int
-    via: Via
 
 
 @dataclass(slots=True)
@@ -70,13 +69,18 @@ class _Token:
 
 @dataclass(frozen=True, slots=True)
 class _Credential:
-    account_id: int
-    address: Address
+    principal: PrincipalId
+    name: str
+    mailbox: Address | None
     is_disabled: bool
     password_hash: str
     md5_hash: str | None
     version: int
     tokens: dict[bytes, _Token]
+
+    def opened_by(self, via: Via) -> Principal:
+        """The principal, signed in."""
+        return Principal(self.principal.kind, self.principal.id, self.name, self.version, via, self.mailbox)
 
 
 @dataclass(slots=True)
@@ -86,16 +90,27 @@ class _Remembered:
     clients: set[str | None]  # from which it was right
 
 
-_CREDENTIAL = """
-SELECT account.id, account.address, account.is_disabled, c.password_hash, c.md5_hash, c.version,
-       coalesce((SELECT array_agg((p.id, p.token_hash, p.last_used_at)) FROM application_password p
-                 WHERE p.account_id = account.id), '{}') AS tokens
+_TOKENS = """
+coalesce((SELECT array_agg((p.id, p.token_hash, p.last_used_at)) FROM application_password p
+          WHERE p.principal_id = c.principal_id AND p.kind = c.kind), '{}') AS tokens
+"""
+# An account is found by its address, also in an alias domain.
+_OF_ACCOUNT = f"""
+SELECT account.id, account.address AS name, account.is_disabled, c.password_hash, c.md5_hash, c.version,
+       {_TOKENS}
 FROM domain
 JOIN domain home ON home.id = coalesce(domain.alias_of, domain.id)
 JOIN account ON account.address = $1 || '@' || home.name
-JOIN credential c ON c.account_id = account.id
+JOIN credential c ON c.kind = 'account' AND c.principal_id = account.id
 WHERE domain.name = $2
 """
+_BY_NAME = f"""
+SELECT c.principal_id AS id, c.name, c.is_disabled, c.password_hash, c.md5_hash, c.version, {_TOKENS}
+FROM credential c WHERE c.kind = $1 AND c.name = $2
+"""
+
+# A name as somebody of one kind gives it, canonical.
+_Key = tuple[Kind, str]
 
 
 class SignIn:
@@ -120,7 +135,7 @@ class SignIn:
         self._monotonic = monotonic
         self._is_cached = hearing is not None
         self._attempts = Attempts(database, limits, clock)
-        self._credentials: DependentCache[str, _Credential] = DependentCache(
+        self._credentials: DependentCache[_Key, _Credential] = DependentCache(
             MAX_CREDENTIALS, CREDENTIAL_SECONDS, monotonic
         )
         self._secret = secrets.token_bytes(32)
@@ -130,52 +145,57 @@ class SignIn:
             hearing.add(CHANNEL, self._hear)
 
     async def check(
-        self, username: str, password: str, client: str, door: Door = "web", *, takes_md5: bool = False
+        self,
+        username: str,
+        password: str,
+        client: str,
+        entrance: Entrance = "web",
+        *,
+        kinds: Sequence[Kind] = ACCOUNTS,
+        takes_md5: bool = False,
     ) -> Principal:
-        """Say who signs in as `username` (an address, also in an alias domain) from the IP address `client`.
+        """Say who signs in as `username` from the IP address `client`: the first of `kinds` that has it.
 
-        Application passwords are good at the mail doors only. With `takes_md5` the MD5 of the password is as
-        good as the password; what looks like one is tried as a password first, and both count as one try.
+        Accounts are named by their address, also in an alias domain. Application passwords are good at the
+        mail entrances only. With `takes_md5` the MD5 of the password is as good as the password; what looks
+        like one is tried as a password first, and both count as one try.
         Raises `WrongCredentials`, `AccountDisabled`, `TooManyFailures`, `SignInBusy` and
         `DatabaseUnavailable`.
         """
-        key = _key(username)
+        keys = _keys(username, kinds)
         if not is_acceptable_input(password):
             password = ""  # checked like any wrong one, so that it counts as a failure and takes its time
-        credential = self._cached(key)
-        if credential is None or not self._is_answered(credential, key, password, door, takes_md5):
+        key, credential = self._cached(keys)
+        if credential is None or not self._is_answered(credential, key, password, entrance, takes_md5):
             # Memory may say yes by itself, never no: a password changed this instant must open at once,
             # and beside a hash, one read more costs nothing.
-            credential = await self._read(key) if key and password else None
-        attempt = self._attempts.attempt(credential.address.key if credential else key, client)
+            key, credential = await self._read_first(keys) if password else (keys[0], None)
+        attempt = self._attempts.attempt(key[0], credential.name if credential else key[1], client)
         if credential is None:
-            await self._check_password(None, key, password, attempt, door, takes_md5)
+            await self._check_password(None, key, password, attempt, entrance, takes_md5)
             raise WrongCredentials
-        principal = Principal(credential.account_id, credential.address, credential.version, "password")
-        if door in MAIL_DOORS and (token := self._token(credential, password)) is not None:
+        principal = credential.opened_by("password")
+        if entrance in MAIL_ENTRANCES and (token := self._token(credential, password)) is not None:
             # Nobody guesses 120 random bits: no limit keeps a device out while others guess at the password.
             await self._note_use(token)
-            principal = Principal(
-                credential.account_id, credential.address, credential.version, "application-password"
-            )
+            principal = credential.opened_by("application-password")
         else:
-            await self._check_password(credential, key, password, attempt, door, takes_md5)
+            await self._check_password(credential, key, password, attempt, entrance, takes_md5)
         if credential.is_disabled:
             raise AccountDisabled
         return principal
 
-    async def vouched(self, username: str) -> Principal:
+    async def vouched(self, username: str, kind: Kind = Kind.ACCOUNT) -> Principal:
         """Say who `username` is, for somebody who has proved it otherwise than by a password.
 
-        Raises `WrongCredentials` (there is no such account), `AccountDisabled` and `DatabaseUnavailable`.
+        Raises `WrongCredentials` (there is nobody of that name), `AccountDisabled` and `DatabaseUnavailable`.
         """
-        key = _key(username)
-        credential = await self._read(key) if key else None
+        _, credential = await self._read_first(_keys(username, [kind]))
         if credential is None:
             raise WrongCredentials
         if credential.is_disabled:
             raise AccountDisabled
-        return Principal(credential.account_id, credential.address, credential.version, "ticket")
+        return credential.opened_by("ticket")
 
     def _hear(self, payload: str | None) -> None:
         """Forget what an announcement makes doubtful."""
@@ -184,28 +204,43 @@ class SignIn:
             self._credentials.clear()
         for account_id in changes.account_ids:
             self._credentials.void(f"account {account_id}")
+        for principal in changes.principals:
+            self._credentials.void(principal)
 
-    def _cached(self, key: str) -> _Credential | None:
-        return self._credentials.get(key) if self._is_cached else None
+    def _cached(self, keys: Sequence[_Key]) -> tuple[_Key, _Credential | None]:
+        # Only the first: a name remembered for a later kind may by now be somebody's of an earlier one.
+        return keys[0], self._credentials.get(keys[0]) if self._is_cached else None
 
     def _is_answered(
-        self, credential: _Credential, key: str, password: str, door: Door, takes_md5: bool
+        self, credential: _Credential, key: _Key, password: str, entrance: Entrance, takes_md5: bool
     ) -> bool:
         """Whether `credential` and memory say that the password is right."""
-        if door in MAIL_DOORS and self._token(credential, password) is not None:
+        if entrance in MAIL_ENTRANCES and self._token(credential, password) is not None:
             return True
         fingerprint = self._fingerprint(credential, key, password, takes_md5 and is_md5(password))
         known = self._remembered.get(fingerprint)
         return known is not None and known.is_right and known.expires_at > self._monotonic()
 
-    async def _read(self, key: str) -> _Credential | None:
+    async def _read_first(self, keys: Sequence[_Key]) -> tuple[_Key, _Credential | None]:
+        for key in keys:
+            credential = await self._read(key) if key[1] else None
+            if credential is not None:
+                return key, credential
+        return keys[0], None
+
+    async def _read(self, key: _Key) -> _Credential | None:
+        kind, name = key
         generation = self._credentials.generation
-        row = await self._database.fetchrow(_CREDENTIAL, *split_key(key))
+        if kind is Kind.ACCOUNT:
+            row = await self._database.fetchrow(_OF_ACCOUNT, *split_key(name))
+        else:
+            row = await self._database.fetchrow(_BY_NAME, kind, name)
         if row is None:
             return None  # never kept: an account made this second can sign in
         credential = _Credential(
-            row["id"],
-            Address.parse(row["address"]),
+            PrincipalId(kind, row["id"]),
+            row["name"],
+            Address.parse(row["name"]) if kind in BY_ADDRESS else None,
             row["is_disabled"],
             row["password_hash"],
             row["md5_hash"],
@@ -213,16 +248,16 @@ class SignIn:
             {bytes(hashed): _Token(token_id, used_at) for token_id, hashed, used_at in row["tokens"]},
         )
         if self._is_cached:
-            self._credentials.put(key, credential, (f"account {credential.account_id}",), generation)
+            self._credentials.put(key, credential, (str(credential.principal),), generation)
         return credential
 
     async def _check_password(
         self,
         credential: _Credential | None,
-        key: str,
+        key: _Key,
         password: str,
         attempt: Attempt,
-        door: Door,
+        entrance: Entrance,
         takes_md5: bool,
     ) -> None:
         """Return when the password is right; None and a wrong one raise `WrongCredentials`, equally late."""
@@ -232,7 +267,7 @@ class SignIn:
             known = self._remembered.get(fingerprint)
             if known is not None and known.expires_at > self._monotonic():
                 self._answer_again(known, attempt)
-                if door not in STATELESS_DOORS:
+                if entrance not in STATELESS_ENTRANCES:
                     await self._attempts.reset(attempt)
                 return
             under_way = self._under_way.get(fingerprint)
@@ -291,7 +326,8 @@ class SignIn:
         if has_failures:
             await self._attempts.reset(attempt)
         if is_password and (
-            credential.md5_hash is None or self._hashing.is_outdated(credential.password_hash)
+            (credential.md5_hash is None and _has_md5(credential))
+            or self._hashing.is_outdated(credential.password_hash)
         ):
             await self._renew(credential, password)
         return True
@@ -300,22 +336,27 @@ class SignIn:
         """Hash again with today's parameters. The password is the same, so is its version."""
         try:
             password_hash = await self._hashing.hash(password)
-            md5_hash = await self._hashing.hash(md5_of(password))
+            md5_hash = await self._hashing.hash(md5_of(password)) if _has_md5(credential) else None
         except TooBusyToHash:
             return  # next time
         await self._database.execute(
-            "UPDATE credential SET password_hash = $3, md5_hash = $4 "
-            "WHERE account_id = $1 AND password_hash = $2",
-            credential.account_id,
+            "UPDATE credential SET password_hash = $4, md5_hash = $5 "
+            "WHERE kind = $1 AND principal_id = $2 AND password_hash = $3",
+            credential.principal.kind,
+            credential.principal.id,
             credential.password_hash,
             password_hash,
             md5_hash,
         )
-        self._credentials.void(f"account {credential.account_id}")
+        self._credentials.void(str(credential.principal))
 
-    def _fingerprint(self, credential: _Credential | None, key: str, password: str, takes_md5: bool) -> bytes:
-        account = f"{credential.account_id}:{credential.version}" if credential else f"nobody:{key}"
-        if takes_md5:  # what is right at a door that takes MD5 is not right at the others
+    def _fingerprint(
+        self, credential: _Credential | None, key: _Key, password: str, takes_md5: bool
+    ) -> bytes:
+        account = (
+            f"{credential.principal}:{credential.version}" if credential else f"nobody:{key[0]} {key[1]}"
+        )
+        if takes_md5:  # what is right at an entrance that takes MD5 is not right at the others
             account = f"md5:{account}"
         return hmac.digest(self._secret, f"{account}:{prepare(password)}".encode(), "sha256")
 
@@ -341,9 +382,11 @@ class SignIn:
         )
 
 
-def _key(username: str) -> str:
-    """The address that is meant; "" for what is none."""
-    try:
-        return Address.parse(username.strip()[:MAX_USERNAME]).key
-    except BadAddress:
-        return ""
+def _keys(username: str, kinds: Sequence[Kind]) -> list[_Key]:
+    """What is meant, kind by kind; "" for what is no name of that kind."""
+    return [(kind, name_key(kind, username)) for kind in kinds]
+
+
+def _has_md5(credential: _Credential) -> bool:
+    """Whether the MD5 of its password is kept: for accounts always, as those who made others decided."""
+    return credential.principal.kind is Kind.ACCOUNT or credential.md5_hash is not None

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
@@ -56,17 +55,6 @@ class Timeouts:
     setup: float = SETUP_SECONDS
     idle: float = IDLE_SECONDS
     longest: float = 600.0
-
-
-def make_tls_context(verifies: bool) -> ssl.SSLContext:
-    """Make a client context. Opportunistic TLS does not verify: most hosts could not be reached otherwise."""
-    context = ssl.create_default_context()
-    if not verifies:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        with suppress(ssl.SSLError):
-            context.set_ciphers("DEFAULT:@SECLEVEL=0")  # weak encryption beats none (RFC 7435 3)
-    return context
 
 
 class Session(asyncio.Protocol):
@@ -145,6 +133,8 @@ class Session(asyncio.Protocol):
                     await loop.create_connection(lambda: self, self.address, self.host.port)
         except TimeoutError:
             raise CannotConnect(self._failure(0, "4.4.1", "the connection timed out")) from None
+        except ssl.SSLError as error:
+            raise TlsBroken(self._failure(0, "4.7.5", f"the TLS handshake failed: {error}")) from None
         except OSError as error:
             text = f"cannot connect: {error.strerror or error}"
             raise CannotConnect(self._failure(0, "4.4.1", text)) from None

@@ -1,4 +1,4 @@
-"""Opening a session to a route: which host, which address, with TLS or without.
+"""Opening a session to a route: which host, which address, with what security.
 
 Tries every address of the hosts in their order; remembers hosts whose TLS is broken. RFC 5321 5.1 (all
 addresses of the best host, then the next), RFC 7435 (opportunistic TLS), RFC 8314 3.3 (TLS from the first
@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 
 import structlog
 
@@ -20,9 +21,10 @@ from postroad.transport.delivery.connections import (
     Session,
     Timeouts,
     TlsBroken,
-    make_tls_context,
 )
 from postroad.transport.delivery.destinations import Destinations, Host
+from postroad.transport.delivery.limits import Failure
+from postroad.transport.delivery.security import RelayTls, Security, TlsContexts, is_near, relay_security
 from postroad.transport.queue.rows import RELAY
 
 SUBMISSIONS_PORT = 465  # RFC 8314 7.3
@@ -43,17 +45,20 @@ class Connector:
         *,
         uses_tls: bool = True,
         credentials: Credentials | None = None,
+        relay_tls: RelayTls = "auto",
+        relay_authorities: Path | None = None,
         timeouts: Timeouts | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`credentials` are for the smart host."""
+        """`credentials` are for the smart host, and so are `relay_tls` and `relay_authorities`."""
         self._destinations = destinations
         self._hostname = hostname
         self._tls = TlsUse.OPPORTUNISTIC if uses_tls else TlsUse.OFF
         self._credentials = credentials
         self._timeouts = timeouts or Timeouts()
         self._monotonic = monotonic
-        self._context = make_tls_context(verifies=False)
+        self._relay_tls = relay_tls
+        self._contexts = TlsContexts(relay_authorities)
         self._broken: OrderedDict[str, float] = OrderedDict()
 
     async def open(self, route: str) -> Session:
@@ -75,28 +80,46 @@ class Connector:
         raise last
 
     async def _try(self, host: Host, address: str, route: str) -> Session:
-        config = self._config(host, address, route)
-        is_tls = host.port == SUBMISSIONS_PORT and route.startswith(RELAY)
+        is_relay = route.startswith(RELAY)
+        security = self._security(host, address, is_relay)
+        is_tls = host.port == SUBMISSIONS_PORT and is_relay
+        config = self._config(address, is_relay, security)
         session = Session(host, address, config, self._timeouts, is_tls=is_tls)
         try:
-            await session.open(self._context)
+            context = self._contexts.context(security.verifies)
+        except OSError as error:  # the operator's setting: the mail waits until it is mended
+            log.error("authorities_unreadable", error=str(error))
+            text = f"the certificates to verify with cannot be read: {error}"
+            raise CannotConnect(Failure(451, "4.7.5", text, session.remote)) from None
+        try:
+            await session.open(context)
         except TlsBroken as error:
-            if config.tls is not TlsUse.OPPORTUNISTIC or config.credentials is not None:
+            if security.verifies:
+                log.warning("host_not_verified", remote=error.failure.remote, text=error.failure.text)
+            # Where TLS comes first there is nothing to fall back to, and a password does not go without it.
+            if is_tls or not security.may_fall_back or (is_relay and self._credentials is not None):
                 raise
             log.info("tls_given_up", remote=error.failure.remote, text=error.failure.text)
             self._remember_broken(host.name)
-            plain = Session(host, address, self._config(host, address, route), self._timeouts)
-            await plain.open(self._context)
+            config = self._config(address, is_relay, Security(TlsUse.OFF))
+            plain = Session(host, address, config, self._timeouts)
+            await plain.open(context)
             return plain
         return session
 
-    def _config(self, host: Host, address: str, route: str) -> ClientConfig:
-        credentials = self._credentials if route.startswith(RELAY) else None
-        tls = self._tls
-        if self._broken.get(host.name, 0.0) > self._monotonic():
-            tls = TlsUse.OFF
-        is_near = address.startswith("127.") or address == "::1"
-        return ClientConfig(self._hostname, tls, credentials, allows_plain_auth=is_near)
+    def _security(self, host: Host, address: str, is_relay: bool) -> Security:
+        security = Security(self._tls)
+        if is_relay:
+            security = relay_security(
+                self._relay_tls, self._tls, sends_password=self._credentials is not None, address=address
+            )
+        if security.may_fall_back and self._broken.get(host.name, 0.0) > self._monotonic():
+            return Security(TlsUse.OFF)
+        return security
+
+    def _config(self, address: str, is_relay: bool, security: Security) -> ClientConfig:
+        credentials = self._credentials if is_relay else None
+        return ClientConfig(self._hostname, security.tls, credentials, allows_plain_auth=is_near(address))
 
     def _remember_broken(self, name: str) -> None:
         self._broken[name] = self._monotonic() + BROKEN_TLS_SECONDS

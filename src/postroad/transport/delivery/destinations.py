@@ -1,7 +1,7 @@
 """Where a mail goes next: the hosts of a route, in the order they are tried.
 
 RFC 5321 5.1 (MX, implicit MX, never back to ourselves), RFC 7505 (null MX), RFC 3463 (names of failures).
-The DNS is asked through `lookups.py`; nothing here opens a connection to a mail server.
+The DNS is asked through `dns/lookups.py`; nothing here opens a connection to a mail server.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from postroad.dns.lookups import LookupFailed, Lookups, Mx, NameNotFound
+from postroad.dns.answers import LookupFailed, Mx, NameNotFound
+from postroad.dns.lookups import Lookups
 from postroad.transport.queue.rows import RELAY
 
 MAX_HOSTS = 10  # RFC 5321 5.1: at least two addresses are tried
@@ -106,7 +107,7 @@ class Destinations:
         if route.startswith("["):
             return self._literal(route)
         try:
-            records = await self._lookups.mx(route)
+            records = (await self._lookups.mx(route)).records
         except NameNotFound:
             raise Unreachable(550, "5.1.2", f"the domain {route} does not exist") from None
         except LookupFailed as error:
@@ -155,7 +156,7 @@ class Destinations:
             # A name of digits is an address by mistake of its operator; Postfix and others take it as one.
             return (str(ipaddress.ip_address(host)),)
         except ValueError:
-            return (await self._lookups.addresses(host))[:MAX_ADDRESSES]
+            return (await self._lookups.addresses(host)).records[:MAX_ADDRESSES]
 
     def _literal(self, route: str) -> tuple[Host, ...]:
         text = route.strip("[]")

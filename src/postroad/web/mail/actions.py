@@ -16,9 +16,10 @@ from postroad.mailstore.errors import MailStoreError, NoSuchFolder
 from postroad.mailstore.flags import Flag, FlagChange
 from postroad.mailstore.folders import Folders, Role
 from postroad.web.mail.surroundings import Around, Surroundings
-from postroad.web.shell.door import Door, Visit
+from postroad.web.mail.words import folder_name
 from postroad.web.shell.forms import EntryName, Form
-from postroad.web.shell.words import N_, NN_, folder_name
+from postroad.web.shell.visits import Visit, Visits
+from postroad.web.shell.words import N_, NN_
 
 FLAGS: Mapping[str, FlagChange] = {
     "seen": FlagChange.adding(Flag.SEEN),
@@ -42,15 +43,17 @@ _DELETED = NN_("%(num)s message deleted for good", "%(num)s messages deleted for
 class Actions:
     """Endpoints that change mails and folders."""
 
-    def __init__(self, door: Door, surroundings: Surroundings, folders: Folders, entries: Entries) -> None:
-        self._door = door
+    def __init__(
+        self, visits: Visits, surroundings: Surroundings, folders: Folders, entries: Entries
+    ) -> None:
+        self._visits = visits
         self._surroundings = surroundings
         self._folders = folders
         self._entries = entries
 
     def routes(self) -> list[BaseRoute]:
         """One for mails, four for folders."""
-        changing = self._door.changing
+        changing = self._visits.changing
         return [
             Route("/mail/actions", changing(self.act), methods=["POST"]),
             Route("/mail/folders", changing(self.create), methods=["POST"]),

@@ -15,8 +15,8 @@ from starlette.routing import BaseRoute, Route
 from postroad.message.address import Address
 from postroad.message.html_text import html_to_text
 from postroad.web.mail.surroundings import Surroundings
-from postroad.web.shell.door import Door, Visit
 from postroad.web.shell.forms import Form
+from postroad.web.shell.visits import Visit, Visits
 
 MAX_MAIL_ID = 16
 MAX_REASON = 500
@@ -117,17 +117,17 @@ class WaitingCard:
 class ApprovalPages:
     """The page."""
 
-    def __init__(self, door: Door, surroundings: Surroundings, approvals: Approvals) -> None:
-        self._door = door
+    def __init__(self, visits: Visits, surroundings: Surroundings, approvals: Approvals) -> None:
+        self._visits = visits
         self._surroundings = surroundings
         self._approvals = approvals
 
     def routes(self) -> list[BaseRoute]:
         """The list, yes, no."""
         return [
-            Route("/mail/approvals", self._door.reading(self.page), methods=["GET"]),
-            Route("/mail/approvals/approve", self._door.changing(self.approve), methods=["POST"]),
-            Route("/mail/approvals/reject", self._door.changing(self.reject), methods=["POST"]),
+            Route("/mail/approvals", self._visits.reading(self.page), methods=["GET"]),
+            Route("/mail/approvals/approve", self._visits.changing(self.approve), methods=["POST"]),
+            Route("/mail/approvals/reject", self._visits.changing(self.reject), methods=["POST"]),
         ]
 
     async def page(self, visit: Visit) -> Response:
@@ -141,7 +141,7 @@ class ApprovalPages:
             "result": result if result in RESULTS else "",
             "here": "/mail/approvals",
         }
-        return self._door.page("approvals.html", visit.dates, values)
+        return self._visits.page("approvals.html", visit.dates, values)
 
     async def approve(self, visit: Visit, form: Form) -> Response:
         """Let one go."""

@@ -25,10 +25,10 @@ from postroad.transport.accepting.sending import NotSent, Submission
 from postroad.web.mail.drafts import Drafts, Written
 from postroad.web.mail.rows import FORWARDED
 from postroad.web.mail.surroundings import Surroundings
-from postroad.web.shell.door import Door, Visit
+from postroad.web.mail.views import ComposeForm
 from postroad.web.shell.forms import MAX_FIELDS, MAX_FORM_BYTES, Form, entry_name
 from postroad.web.shell.security import COMPOSE_POLICY
-from postroad.web.shell.views import ComposeForm
+from postroad.web.shell.visits import Visit, Visits
 
 MAX_SUGGESTIONS = 8
 MODES = ("reply", "reply-all", "forward")
@@ -59,7 +59,7 @@ class Composing:
 
     def __init__(
         self,
-        door: Door,
+        visits: Visits,
         surroundings: Surroundings,
         drafts: Drafts,
         entries: Entries,
@@ -69,7 +69,7 @@ class Composing:
         max_upload_bytes: int,
         clock: Callable[[], datetime],
     ) -> None:
-        self._door = door
+        self._visits = visits
         self._surroundings = surroundings
         self._drafts = drafts
         self._entries = entries
@@ -81,20 +81,20 @@ class Composing:
 
     def routes(self) -> list[BaseRoute]:
         """The page and what its script calls."""
-        changing = self._door.changing
+        changing = self._visits.changing
         upload_limit = self._max_upload_bytes + MAX_FORM_BYTES
         return [
-            Route("/mail/compose", self._door.reading(self.page), methods=["GET"]),
+            Route("/mail/compose", self._visits.reading(self.page), methods=["GET"]),
             Route("/mail/compose/save", changing(self.save), methods=["POST"]),
             Route(
                 "/mail/compose/attachments",
-                self._door.uploading(self.upload),
+                self._visits.uploading(self.upload),
                 methods=["POST"],
                 max_body_size=upload_limit,
             ),
             Route("/mail/compose/send", changing(self.send), methods=["POST"]),
             Route("/mail/compose/discard", changing(self.discard), methods=["POST"]),
-            Route("/mail/suggest", self._door.reading(self.suggest), methods=["GET"]),
+            Route("/mail/suggest", self._visits.reading(self.suggest), methods=["GET"]),
         ]
 
     async def page(self, visit: Visit) -> Response:
@@ -103,7 +103,7 @@ class Composing:
         around = await self._surroundings.around(visit.account_id)
         whole = await self._surroundings.whole(visit, around, None)
         values = {**whole, "form": form, "upload_limit": self._max_upload_bytes}
-        page = self._door.page("compose.html", visit.dates, values)
+        page = self._visits.page("compose.html", visit.dates, values)
         page.headers["content-security-policy"] = COMPOSE_POLICY
         return page
 

@@ -28,9 +28,9 @@ from postroad.message.scan import find_part
 from postroad.message.summary import MessageSummary, summarise
 from postroad.message.text import decoded, html_body, readable_text, text_body
 from postroad.web.mail.frame import quotable
-from postroad.web.mail.parts import decoded_size, file_name, file_parts, in_thread
+from postroad.web.mail.message_parts import decoded_size, file_name, file_parts, in_thread
+from postroad.web.mail.views import ComposeForm, DraftAttachment
 from postroad.web.shell.forms import EntryName, Form, entry_name
-from postroad.web.shell.views import ComposeForm, DraftAttachment
 
 MAX_ADDRESSES = 100_000  # characters of one recipient field: 1,000 recipients and their names
 MAX_SUBJECT = 900

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from postroad.web.shell.views import Invitation, Person
+from postroad.web.mail.views import Invitation
+from postroad.web.shell.views import Person
 
 MAX_CHARACTERS = 500_000  # of the calendar text; an invitation has 3,000
 MAX_LINES = 20_000

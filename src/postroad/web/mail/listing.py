@@ -15,10 +15,10 @@ from postroad.mailstore.folders import Role
 from postroad.mailstore.search import Search, SearchKey
 from postroad.web.mail.rows import address, rows_of
 from postroad.web.mail.surroundings import Around, Surroundings
-from postroad.web.shell.door import Door, Visit
+from postroad.web.mail.views import FolderItem, ListPage, Row
+from postroad.web.mail.words import folder_name
 from postroad.web.shell.forms import entry_name
-from postroad.web.shell.views import FolderItem, ListPage, Row
-from postroad.web.shell.words import folder_name
+from postroad.web.shell.visits import Visit, Visits
 
 PAGE = 50  # rows fetched at once: two screens
 MAX_REFRESHED = 300  # rows a refresh fetches; a list grown longer is cut there and can be walked on
@@ -62,15 +62,15 @@ class Wanted:
 class Listing:
     """Pages that show lists."""
 
-    def __init__(self, door: Door, surroundings: Surroundings, entries: Entries, search: Search) -> None:
-        self._door = door
+    def __init__(self, visits: Visits, surroundings: Surroundings, entries: Entries, search: Search) -> None:
+        self._visits = visits
         self._surroundings = surroundings
         self._entries = entries
         self._search = search
 
     def routes(self) -> list[BaseRoute]:
         """Folder pages, search pages, and the rows that they load."""
-        reading = self._door.reading
+        reading = self._visits.reading
         return [
             Route("/mail", reading(self.start), methods=["GET"]),
             Route("/mail/folder/{folder:int}", reading(self.page), methods=["GET"]),
@@ -117,14 +117,14 @@ class Listing:
         )
         values = {**self._surroundings.fragment(visit, around, None), "list": shown}
         template = "rows_frame_page.html" if kind == "list" else "rows_page.html"
-        return self._door.page(template, visit.dates, values)
+        return self._visits.page(template, visit.dates, values)
 
     async def sidebar(self, visit: Visit) -> Response:
         """The folder tree with its counts."""
         around = await self._surroundings.around(visit.account_id)
         current = _number(visit.request.query_params.get("current"))
         values = self._surroundings.fragment(visit, around, current)
-        return self._door.page("folders_page.html", visit.dates, values)
+        return self._visits.page("folders_page.html", visit.dates, values)
 
     def wanted(self, request: Request, around: Around, folder_id: int | None = None) -> Wanted | None:
         """Read from an address which list is meant. Raises `NoSuchFolder`; None for an empty search."""
@@ -205,9 +205,9 @@ class Listing:
         }
         if visit.is_fragment:
             fragment = self._surroundings.fragment(visit, around, current)
-            return self._door.page("panes_page.html", visit.dates, {**fragment, **values})
+            return self._visits.page("panes_page.html", visit.dates, {**fragment, **values})
         whole = await self._surroundings.whole(visit, around, current)
-        return self._door.page("mail.html", visit.dates, {**whole, **values})
+        return self._visits.page("mail.html", visit.dates, {**whole, **values})
 
     def _title(self, visit: Visit, wanted: Wanted) -> str:
         if wanted.query:

@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Route
 from postroad.db.pool import DatabaseUnavailable
 from postroad.directory.identity.sessions import Sessions
 from postroad.mailstore.changes import FolderChanged
-from postroad.web.shell.door import Door, Visit
+from postroad.web.shell.visits import Visit, Visits
 
 HEARTBEAT_SECONDS = 20.0  # proxies cut streams that are silent for 30 to 60 s
 SESSION_CHECK_SECONDS = 60.0  # how long a stream may outlive its session
@@ -35,9 +35,9 @@ class Live:
     """The endpoint of the stream. `stop` ends all streams, so that the process can leave."""
 
     def __init__(
-        self, door: Door, changes: ChangeFeed, sessions: Sessions, monotonic: Callable[[], float]
+        self, visits: Visits, changes: ChangeFeed, sessions: Sessions, monotonic: Callable[[], float]
     ) -> None:
-        self._door = door
+        self._visits = visits
         self._changes = changes
         self._sessions = sessions
         self._monotonic = monotonic
@@ -46,7 +46,7 @@ class Live:
 
     def routes(self) -> list[BaseRoute]:
         """One endpoint."""
-        return [Route("/mail/events", self._door.reading(self.events), methods=["GET"])]
+        return [Route("/mail/events", self._visits.reading(self.events), methods=["GET"])]
 
     def stop(self) -> None:
         """End every stream; browsers come back to another process by themselves."""

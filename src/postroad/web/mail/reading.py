@@ -23,9 +23,9 @@ from postroad.message.scan import Part
 from postroad.web.mail.frame import framed
 from postroad.web.mail.invitation import read_invitation
 from postroad.web.mail.listing import Listing
-from postroad.web.mail.parts import (
+from postroad.web.mail.message_parts import (
     IMAGE_SIGNATURES,
-    Parts,
+    MessageParts,
     attachment,
     calendar_part,
     file_name,
@@ -38,10 +38,11 @@ from postroad.web.mail.parts import (
 from postroad.web.mail.rows import row
 from postroad.web.mail.surroundings import Around, Surroundings
 from postroad.web.mail.text_body import text_markup, unflowed
-from postroad.web.shell.door import Door, Visit
+from postroad.web.mail.views import FolderItem, HtmlBody, Reading, Row, TextBody
 from postroad.web.shell.forms import EntryName
 from postroad.web.shell.security import FILE_POLICY, PREVIEW_POLICY, frame_policy
-from postroad.web.shell.views import FolderItem, HtmlBody, Person, Reading, Row, TextBody
+from postroad.web.shell.views import Person
+from postroad.web.shell.visits import Visit, Visits
 
 MAX_OTHERS = 50  # mails of the conversation that are listed
 MAX_SUBJECT = 80  # characters of a saved mail's name
@@ -69,14 +70,14 @@ class ReadingPages:
 
     def __init__(
         self,
-        door: Door,
+        visits: Visits,
         surroundings: Surroundings,
         listing: Listing,
         entries: Entries,
         messages: Messages,
-        parts: Parts,
+        parts: MessageParts,
     ) -> None:
-        self._door = door
+        self._visits = visits
         self._surroundings = surroundings
         self._listing = listing
         self._entries = entries
@@ -86,7 +87,7 @@ class ReadingPages:
     def routes(self) -> list[BaseRoute]:
         """The mail's page and what lies under its address."""
         base = "/mail/message/{folder:int}/{uid:int}"
-        reading = self._door.reading
+        reading = self._visits.reading
         return [
             Route(base, reading(self.page), methods=["GET"]),
             Route(base + "/body/{section:str}", reading(self.body), methods=["GET"]),
@@ -118,18 +119,18 @@ class ReadingPages:
         }
         if visit.is_fragment:
             fragment = self._surroundings.fragment(visit, around, opened.name.folder_id)
-            return self._door.page("reader_page.html", visit.dates, {**fragment, **values})
+            return self._visits.page("reader_page.html", visit.dates, {**fragment, **values})
         whole = await self._surroundings.whole(visit, around, opened.name.folder_id)
         if wanted is not None:
             values["list"] = await self._listing.list_page(visit, around, wanted, open_entry=str(opened.name))
-        return self._door.page("mail.html", visit.dates, {**whole, **values})
+        return self._visits.page("mail.html", visit.dates, {**whole, **values})
 
     async def print(self, visit: Visit) -> Response:
         """The mail alone, for paper."""
         opened = await self._open(visit)
         around = await self._surroundings.around(visit.account_id)
         reading = await self._reading(visit, opened, around)
-        return self._door.page("print.html", visit.dates, {"reading": reading})
+        return self._visits.page("print.html", visit.dates, {"reading": reading})
 
     async def headers(self, visit: Visit) -> Response:
         """The header as it came, trace fields first."""
@@ -141,7 +142,7 @@ class ReadingPages:
         reading = replace(
             await self._reading(visit, opened, around), headers=decode(prefix + header, "utf-8").rstrip()
         )
-        return self._door.page("headers.html", visit.dates, {"reading": reading})
+        return self._visits.page("headers.html", visit.dates, {"reading": reading})
 
     # -- what the pages load
 
@@ -156,7 +157,7 @@ class ReadingPages:
         clean = await in_thread(
             len(html), framed, html, opened.url, opened.description.structure, shows_images=shows_images
         )
-        page = self._door.page("frame.html", visit.dates, {"markup": clean.markup})
+        page = self._visits.page("frame.html", visit.dates, {"markup": clean.markup})
         page.headers["content-security-policy"] = frame_policy(shows_images)
         page.headers["x-frame-options"] = "SAMEORIGIN"
         return page

@@ -1,6 +1,6 @@
 """The way into the webmail: the sign-in page, the session behind a right password, what a refusal says.
 
-Used by the page's own form and by the doors that other systems' pages post to; those hold an address with a
+Used by the page's own form and by the bridges that other systems' pages post to; those hold an address with a
 password in it, so nothing of the request's own address goes into a page here.
 """
 
@@ -16,9 +16,9 @@ from starlette.responses import RedirectResponse, Response
 
 from postroad.directory.errors import AccountDisabled, SignInBusy, SignInRefused, TooManyFailures
 from postroad.directory.identity.sessions import Sessions
-from postroad.directory.identity.sign_in import Principal
-from postroad.web.shell.door import LANGUAGE_COOKIE, SESSION_COOKIE, Door
+from postroad.directory.principals import Principal
 from postroad.web.shell.languages import NAMES, Dates
+from postroad.web.shell.visits import LANGUAGE_COOKIE, SESSION_COOKIE, Visits
 
 Place = Literal["mailbox", "summary", "compose"]
 
@@ -36,22 +36,22 @@ _PATHS: Mapping[Place, str] = {
 class SignOn:
     """Lets people in, or shows them the sign-in page."""
 
-    def __init__(self, door: Door, sessions: Sessions, session_seconds: int) -> None:
-        self._door = door
+    def __init__(self, visits: Visits, sessions: Sessions, session_seconds: int) -> None:
+        self._visits = visits
         self._sessions = sessions
         self._session_seconds = session_seconds
 
     def client(self, request: Request) -> str:
         """The client's IP address, by which failures are counted."""
-        return self._door.client(request)
+        return self._visits.client(request)
 
-    # -- for doors outside the webmail
+    # -- for bridges beside the webmail
 
     async def page(self, request: Request, place: Place, account: str = "") -> Response:
         """The sign-in page before `place`; who is signed in already goes on to it."""
-        if await self._door.visit(request) is not None:
+        if await self._visits.visit(request) is not None:
             return RedirectResponse(_PATHS[place], 303)
-        return self.form(request, self._door.dates(request), _PATHS[place], username=account)
+        return self.form(request, self._visits.dates(request), _PATHS[place], username=account)
 
     async def enter(
         self, request: Request, principal: Principal, place: Place, recipients: str = ""
@@ -67,7 +67,7 @@ class SignOn:
 
     def stale(self, request: Request, place: Place, recipients: str = "") -> Response:
         """The sign-in page for whose ticket is not good, or not any more."""
-        dates = self._door.dates(request)
+        dates = self._visits.dates(request)
         text = dates.language.say("This link has run out or was used already. Please sign in.")
         return self.form(request, dates, _path(place, recipients), text, "", 401)
 
@@ -80,18 +80,18 @@ class SignOn:
         if before:
             await self._sessions.close(before)
         response = RedirectResponse(next_page, 303)
-        self._door.set_session(request, response, token, self._session_seconds)
+        self._visits.set_session(request, response, token, self._session_seconds)
         session = await self._sessions.find(token)
         if session is not None and session.language in NAMES and LANGUAGE_COOKIE not in request.cookies:
             # Pages that know no account (errors, the next sign-in) speak its language too.
-            self._door.set_language(request, response, session.language)
+            self._visits.set_language(request, response, session.language)
         return response
 
     def explained(
         self, request: Request, refusal: SignInRefused, next_page: str, username: str = ""
     ) -> Response:
         """The sign-in page again, with the refusal in the visitor's words, its status and headers."""
-        dates = self._door.dates(request)
+        dates = self._visits.dates(request)
         text, status, headers = explanation(refusal, dates)
         return self.form(request, dates, next_page, text, username, status, headers)
 
@@ -115,7 +115,7 @@ class SignOn:
             "csrf": "",
             "here": "/mail/login" + (f"?{query}" if query else ""),
         }
-        return self._door.page("login.html", dates, values, status, headers)
+        return self._visits.page("login.html", dates, values, status, headers)
 
 
 def explanation(refusal: SignInRefused, dates: Dates) -> tuple[str, int, dict[str, str]]:

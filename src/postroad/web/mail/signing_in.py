@@ -14,9 +14,9 @@ from postroad.directory.identity.sessions import Sessions
 from postroad.directory.identity.sign_in import SignIn
 from postroad.directory.passwords import TooBusyToHash
 from postroad.web.mail.sign_on import MAX_USERNAME, SignOn, explanation
-from postroad.web.shell.door import SESSION_COOKIE, Door, Visit, has_token
 from postroad.web.shell.forms import Form, local_path, read_form
 from postroad.web.shell.languages import NAMES
+from postroad.web.shell.visits import SESSION_COOKIE, Visit, Visits, has_token
 from postroad.web.shell.words import N_
 
 MAX_LOGIN_BYTES = 16 * 1024
@@ -28,14 +28,14 @@ class SigningIn:
 
     def __init__(
         self,
-        door: Door,
+        visits: Visits,
         sign_on: SignOn,
         accounts: Accounts,
         sign_in: SignIn,
         sessions: Sessions,
         session_seconds: int,
     ) -> None:
-        self._door = door
+        self._visits = visits
         self._sign_on = sign_on
         self._accounts = accounts
         self._sign_in = sign_in
@@ -47,10 +47,10 @@ class SigningIn:
         return [
             Route("/mail/login", self.login_page, methods=["GET"]),
             Route("/mail/login", self.login, methods=["POST"], max_body_size=MAX_LOGIN_BYTES),
-            Route("/mail/logout", self._door.changing(self.logout), methods=["POST"]),
+            Route("/mail/logout", self._visits.changing(self.logout), methods=["POST"]),
             Route("/mail/language", self.language, methods=["POST"], max_body_size=MAX_LOGIN_BYTES),
-            Route("/mail/password", self._door.reading(self.password_page), methods=["GET"]),
-            Route("/mail/password", self._door.changing(self.password), methods=["POST"]),
+            Route("/mail/password", self._visits.reading(self.password_page), methods=["GET"]),
+            Route("/mail/password", self._visits.changing(self.password), methods=["POST"]),
         ]
 
     # -- signing in and out
@@ -58,14 +58,14 @@ class SigningIn:
     async def login_page(self, request: Request) -> Response:
         """The form; who is signed in already goes on."""
         next_page = local_path(request.query_params.get("next", ""))
-        if await self._door.visit(request) is not None:
+        if await self._visits.visit(request) is not None:
             return RedirectResponse(next_page or "/mail", 303)
         username = request.query_params.get("username", "")
-        return self._sign_on.form(request, self._door.dates(request), next_page, username=username)
+        return self._sign_on.form(request, self._visits.dates(request), next_page, username=username)
 
     async def login(self, request: Request) -> Response:
         """Check the password and open a session. 401 does not say which of the two was wrong."""
-        dates = self._door.dates(request)
+        dates = self._visits.dates(request)
         form = await read_form(request, MAX_LOGIN_BYTES)
         username, password = form.get("username", MAX_USERNAME), form.get("password", MAX_PASSWORD)
         next_page = local_path(form.get("next", 2000))
@@ -74,7 +74,7 @@ class SigningIn:
             text = dates.language.say("Please sign in on this page.")
             return self._sign_on.form(request, dates, next_page, text, username, 403)
         try:
-            principal = await self._sign_in.check(username, password, self._door.client(request), "web")
+            principal = await self._sign_in.check(username, password, self._visits.client(request), "web")
         except SignInRefused as refusal:
             return self._sign_on.explained(request, refusal, next_page, username)
         return await self._sign_on.open(request, principal, next_page or "/mail")
@@ -97,11 +97,11 @@ class SigningIn:
         response = RedirectResponse(local_path(form.get("next", 2000)) or "/mail", 303)
         if code not in NAMES:
             return response
-        visit = await self._door.visit(request)
+        visit = await self._visits.visit(request)
         # Without the token (an error page has none) the choice is this browser's only.
         if visit is not None and has_token(visit, form.get("csrf")):
             await self._accounts.update(visit.session.address, language=code)
-        self._door.set_language(request, response, code)
+        self._visits.set_language(request, response, code)
         return response
 
     # -- password
@@ -116,7 +116,7 @@ class SigningIn:
         if new != form.get("again", MAX_PASSWORD):
             return self._password_form(visit, visit.say("The two new passwords are not the same."), 422)
         address = visit.session.address
-        client = self._door.client(visit.request)
+        client = self._visits.client(visit.request)
         try:
             principal = await self._sign_in.check(str(address), current, client, "web")
             version = await self._accounts.set_password(address, new)
@@ -131,7 +131,7 @@ class SigningIn:
             return self._password_form(visit, visit.say("The server is busy. Please try again."), 503)
         token = await self._sessions.open(replace(principal, credential_version=version))
         response = self._password_form(visit, is_done=True)
-        self._door.set_session(visit.request, response, token, self._session_seconds)
+        self._visits.set_session(visit.request, response, token, self._session_seconds)
         return response
 
     def _password_form(
@@ -150,7 +150,7 @@ class SigningIn:
             "csrf": visit.session.csrf_token,
             "here": "/mail/password",
         }
-        return self._door.page("password.html", visit.dates, values, status, headers)
+        return self._visits.page("password.html", visit.dates, values, status, headers)
 
 
 _POLICY = {

@@ -9,7 +9,7 @@ from postroad.mailstore.entries import Entries, Only
 from postroad.mailstore.folders import Role
 from postroad.web.mail.rows import rows_of
 from postroad.web.mail.surroundings import Surroundings
-from postroad.web.shell.door import Door, Visit
+from postroad.web.shell.visits import Visit, Visits
 
 NEWEST = 6  # unread mails that are shown; the list has them all
 
@@ -17,14 +17,14 @@ NEWEST = 6  # unread mails that are shown; the list has them all
 class Summary:
     """One page."""
 
-    def __init__(self, door: Door, surroundings: Surroundings, entries: Entries) -> None:
-        self._door = door
+    def __init__(self, visits: Visits, surroundings: Surroundings, entries: Entries) -> None:
+        self._visits = visits
         self._surroundings = surroundings
         self._entries = entries
 
     def routes(self) -> list[BaseRoute]:
         """The page."""
-        return [Route("/mail/summary", self._door.reading(self.page), methods=["GET"])]
+        return [Route("/mail/summary", self._visits.reading(self.page), methods=["GET"])]
 
     async def page(self, visit: Visit) -> Response:
         """The summary of the mailbox, or its part that changes."""
@@ -38,4 +38,4 @@ class Summary:
             "here": "/mail/summary",
         }
         template = "parts/summary.html" if visit.is_fragment else "summary.html"
-        return self._door.page(template, visit.dates, values)
+        return self._visits.page(template, visit.dates, values)

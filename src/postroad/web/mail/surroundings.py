@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from postroad.mailstore.folders import Folder, Folders, Role
 from postroad.mailstore.quota import Quota
-from postroad.web.shell.door import Visit
-from postroad.web.shell.views import FolderItem
+from postroad.web.mail.views import FolderItem
+from postroad.web.shell.visits import Visit
 
 # What one looks at most stands first.
 _ORDER: tuple[Role | None, ...] = (

@@ -22,7 +22,7 @@ from postroad.mailstore.errors import (
     QuotaExceeded,
 )
 from postroad.web.shell.assets import FrontEndMissing
-from postroad.web.shell.door import Door, wants_json
+from postroad.web.shell.visits import Visits, wants_json
 from postroad.web.shell.words import N_
 
 RETRY_SECONDS = 3
@@ -42,8 +42,8 @@ _PAGES: Mapping[int, tuple[str, str]] = {
 class ErrorPages:
     """Turns exceptions into answers."""
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, visits: Visits) -> None:
+        self._visits = visits
         self._log = structlog.get_logger("postroad.web")
 
     def handlers(self) -> dict[Any, Any]:
@@ -90,7 +90,7 @@ class ErrorPages:
     def _answer(
         self, request: Request, status: int, detail: str = "", headers: Mapping[str, str] | None = None
     ) -> Response:
-        dates = self._door.dates(request)
+        dates = self._visits.dates(request)
         title, text = _PAGES.get(status, _PAGES[400 if status < 500 else 500])
         say = dates.language.say
         if wants_json(request):
@@ -110,6 +110,6 @@ class ErrorPages:
             "csrf": "",
         }
         try:
-            return self._door.page("error.html", dates, values, status, headers)
+            return self._visits.page("error.html", dates, values, status, headers)
         except FrontEndMissing as error:
             return PlainTextResponse(f"{error}\n", status, headers)

@@ -13,16 +13,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from postroad.web.shell.assets import Assets
 from postroad.web.shell.languages import Dates, template_functions
-from postroad.web.shell.views import FolderItem
-from postroad.web.shell.words import SEARCH_EXAMPLES, SWATCHES, folder_name, script_strings
+from postroad.web.shell.words import Vocabulary
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
 
 
 class Pages:
-    """Turns a template's name and values into HTML."""
+    """Turns a template's name and values into HTML, for one area with the words that its templates read."""
 
-    def __init__(self, assets: Assets) -> None:
+    def __init__(self, assets: Assets, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
         self._environment = Environment(
             loader=FileSystemLoader(TEMPLATES),
             autoescape=select_autoescape(default=True, default_for_string=True),
@@ -35,17 +35,5 @@ class Pages:
     def render(self, template: str, dates: Dates, values: Mapping[str, object]) -> str:
         """Render `template` for a visitor. Raises `FrontEndMissing` when the bundle is not built."""
         language = dates.language
-
-        def name_of(folder: FolderItem) -> str:
-            return folder_name(folder, language)
-
-        return self._environment.get_template(template).render(
-            {
-                **template_functions(dates),
-                "folder_name": name_of,
-                "strings": script_strings(language),
-                "search_examples": tuple((example, language.say(text)) for example, text in SEARCH_EXAMPLES),
-                "swatches": tuple((language.say(name), value) for name, value in SWATCHES),
-                **values,
-            }
-        )
+        words = {**template_functions(dates), **self._vocabulary(language)}
+        return self._environment.get_template(template).render({**words, **values})

@@ -1,9 +1,13 @@
-"""Words that templates cannot hold: names of everybody's folders, what scripts say, search examples."""
+"""Words that templates cannot hold: what scripts of every page say, and the marks that find such words.
+
+An area's own words stand in its own `words.py`, and reach its templates through the `Vocabulary` it gives.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from postroad.web.shell.languages import Language
-from postroad.web.shell.views import FolderItem
 
 # The message ids, listed so that the catalogue's extraction and its test see them: N_ marks, nothing more.
 
@@ -18,67 +22,17 @@ def NN_(one: str, many: str) -> tuple[str, str]:
     return one, many
 
 
-FOLDER_NAMES = {
-    "inbox": N_("Inbox"),
-    "sent": N_("Sent"),
-    "drafts": N_("Drafts"),
-    "trash": N_("Trash"),
-    "junk": N_("Junk"),
-    "archive": N_("Archive"),
-}
+# What an area's templates read beside a page's own values, in one language.
+Vocabulary = Callable[[Language], Mapping[str, object]]
 
 SCRIPT_STRINGS = {
     "offline": N_("The server cannot be reached. Nothing was lost; please try again."),
     "signed-out": N_("You are signed out. Sign in again in another tab, then try again here."),
     "failed": N_("That did not work. Please try again."),
-    "gone": N_("This message is no longer here."),
     "away": N_("The mail store is away for a moment. Please try again."),
-    "undo": N_("Undo"),
-    "selected": N_("{count} selected"),
-    "delete-one": N_("Delete this for good? It cannot be brought back."),
-    "delete-yes": N_("Delete for good"),
-    "saving": N_("Saving…"),
-    "saved": N_("Draft saved {time}"),
-    "not-saved": N_("Not saved: {reason}"),
-    "sending": N_("Sending…"),
-    "too-large": N_("“{name}” does not fit: all files together may have {limit}."),
-    "upload-failed": N_("“{name}” was not attached: {reason}"),
-    "remove": N_("Remove {name}"),
-    "bad-address": N_("This is not a mail address"),
-    "bad-recipient": N_("One of the recipients is not a mail address. It is marked red."),
-    "no-recipient": N_("Please say who this message is for."),
-    "no-subject": N_("Send it without a subject?"),
-    "send-yes": N_("Send"),
-    "discard": N_("Throw this draft away?"),
-    "discard-yes": N_("Throw away"),
 }
 
-SEARCH_EXAMPLES = (
-    ("from:", N_("who sent it: a name or an address")),
-    ("to:", N_("who it went to")),
-    ("subject:", N_("words of the subject")),
-    ("has:attachment", N_("with files")),
-    ("is:unread", N_("not read yet; also is:flagged, is:answered")),
-    ("in:", N_("in a folder: in:sent, in:Projects")),
-    ("before:2026-01-31", N_("older than a day; also after:")),
-    ('"…"', N_("exactly these words")),
-    ("-", N_("without this word: -draft")),
-)
 
-SWATCHES = (
-    (N_("Automatic"), "inherit"),
-    (N_("Red"), "#b3261e"),
-    (N_("Blue"), "#2557b8"),
-    (N_("Green"), "#1e6b3f"),
-    (N_("Amber"), "#8a5a00"),
-)
-
-
-def folder_name(folder: FolderItem, language: Language) -> str:
-    """The name shown: translated for the folders everybody has, the person's own words for others."""
-    return language.say(FOLDER_NAMES[folder.role]) if folder.role in FOLDER_NAMES else folder.name
-
-
-def script_strings(language: Language) -> dict[str, str]:
-    """What the scripts say, in `language`."""
-    return {key: language.say(message) for key, message in SCRIPT_STRINGS.items()}
+def script_strings(language: Language, strings: Mapping[str, str] = SCRIPT_STRINGS) -> dict[str, str]:
+    """What scripts say, in `language`."""
+    return {key: language.say(message) for key, message in strings.items()}

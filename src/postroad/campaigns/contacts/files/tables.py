@@ -106,7 +106,7 @@ def layout_of(sample: Sequence[Sequence[str]], mapping: Mapping[str, str] | None
     rows = sample[1:] if has_header else sample
     width = max((len(row) for row in rows), default=0)
     counts = [sum(1 for row in rows if place < len(row) and "@" in row[place]) for place in range(width)]
-    best = counts.index(max(counts)) if counts and max(counts) else 0
+    best = max(range(width), key=counts.__getitem__, default=0)
     places = {name: place for place, name in enumerate(FIELDS)} if best == 0 else {"address": best}
     return Layout({**places, **named, "address": best}, has_header)
 

@@ -13,6 +13,7 @@ from postroad.directory.errors import AccountDisabled, TooManyFailures, WrongCre
 from postroad.directory.identity.attempts import Attempts, client_subject
 from postroad.directory.identity.sign_in import SignIn
 from postroad.directory.passwords import PasswordHashing
+from postroad.directory.principals import Kind
 from tests.directory.conftest import LIMITS, House, address
 
 PASSWORD = "correct horse"
@@ -283,8 +284,8 @@ async def test_composed_and_decomposed_letters_are_the_same_password(house: Hous
 async def test_a_flood_of_invented_names_does_not_fill_the_table(house: House, wang: Account) -> None:
     attempts = Attempts(house.database, LIMITS, house.clock)
     for number in range(30):
-        await attempts.record(attempts.attempt(f"user{number}@example.com", f"10.0.{number}.1"))
-    blocked = attempts.attempt("wang@example.com", CLIENT)
+        await attempts.record(attempts.attempt(Kind.ACCOUNT, f"user{number}@example.com", f"10.0.{number}.1"))
+    blocked = attempts.attempt(Kind.ACCOUNT, "wang@example.com", CLIENT)
     for _ in range(3):
         await attempts.record(blocked)
     assert await attempts.sweep(most_rows=10) == 52
@@ -297,7 +298,7 @@ async def test_a_flood_of_invented_names_does_not_fill_the_table(house: House, w
 
 async def test_failures_counted_at_once_are_all_counted(house: House) -> None:
     attempts = [Attempts(house.database, LIMITS, house.clock) for _ in range(4)]
-    attempt = attempts[0].attempt("a@example.com", "10.0.0.1")
+    attempt = attempts[0].attempt(Kind.ACCOUNT, "a@example.com", "10.0.0.1")
     await asyncio.gather(*(one.record(attempt) for one in attempts))
     rows = await house.database.fetch(
         "SELECT failures, blocked_until IS NOT NULL AS is_blocked FROM sign_in_failure ORDER BY subject"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from postroad.directory.identity.sign_in import Principal
+from postroad.directory.principals import Principal
 from tests.directory.conftest import House, address
 
 PASSWORD = "correct horse"
@@ -68,9 +68,9 @@ async def test_signing_out_ends_one_or_all_others(house: House, principal: Princ
     tokens = [await house.sessions.open(principal) for _ in range(4)]
     await house.sessions.close(tokens[0])
     assert await house.sessions.find(tokens[0]) is None
-    assert await house.sessions.close_all(principal.account_id, except_token=tokens[1]) == 2
+    assert await house.sessions.close_all(principal.principal_id, except_token=tokens[1]) == 2
     assert await house.sessions.find(tokens[1]) is not None
-    assert await house.sessions.close_all(principal.account_id) == 1
+    assert await house.sessions.close_all(principal.principal_id) == 1
 
 
 async def test_an_account_has_a_bounded_number(house: House, principal: Principal) -> None:

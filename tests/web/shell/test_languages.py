@@ -22,7 +22,7 @@ SHANGHAI = ZoneInfo("Asia/Shanghai")
 
 def script() -> ModuleType:
     """`scripts/translations` as a module."""
-    path = Path(__file__).resolve().parents[2] / "scripts" / "translations"
+    path = Path(__file__).resolve().parents[3] / "scripts" / "translations"
     loader = importlib.machinery.SourceFileLoader("translations", str(path))
     spec = importlib.util.spec_from_loader("translations", loader)
     assert spec

@@ -63,7 +63,7 @@ FormHandler = Callable[[Visit, Form], Awaitable[Response]]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-class Door:
+class Visits:
     """Lets requests in."""
 
     def __init__(

@@ -15,7 +15,7 @@ import msgspec
 from postroad.mailstore.messages import Description, Messages
 from postroad.message.scan import Part, find_part, walk
 from postroad.message.text import body_leaves, decoded, part_text
-from postroad.web.shell.views import Attachment
+from postroad.web.mail.views import Attachment
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -112,7 +112,7 @@ def attachment(message_url: str, found: FoundPart, fallback: str) -> Attachment:
     return Attachment(file_name(part, fallback), part.media_type, size, url, preview)
 
 
-class Parts:
+class MessageParts:
     """Fetches and decodes parts of stored mails."""
 
     def __init__(self, messages: Messages) -> None:

@@ -1,0 +1,1 @@
+"""POP3 without sockets: bytes in, requests and bytes out."""

@@ -1,0 +1,59 @@
+"""The doors of a worker through which mail is read: listeners joined with the directory and the store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry
+
+from postroad.config import Settings
+from postroad.listeners.access import AccessListener
+from postroad.listeners.access_metrics import AccessMetrics
+from postroad.listeners.access_sign_in import AccessSignIn
+from postroad.listeners.limits import Connections
+from postroad.listeners.pop3 import Pop3Door, pop3_listener
+from postroad.listeners.sockets import bind
+from postroad.listeners.tls import ServerTls
+from postroad.server.parts import Parts
+
+
+class AccessDoors:
+    """All POP3 and IMAP doors of a worker that are on."""
+
+    def __init__(self, settings: Settings, parts: Parts, tls: ServerTls, registry: CollectorRegistry) -> None:
+        metrics = AccessMetrics(registry)
+        self._listeners = _pop3(settings, parts, tls, metrics)
+
+    async def open(self, addresses: Mapping[str, str]) -> None:
+        """Listen on the doors that `addresses` has."""
+        for door, listener in self._listeners.items():
+            if door in addresses:
+                await listener.start(bind(addresses[door]))
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Stop accepting, finish the commands in hand, tell everybody else to come back."""
+        await asyncio.gather(*(listener.drain(grace_seconds) for listener in self._listeners.values()))
+
+
+def _pop3(
+    settings: Settings, parts: Parts, tls: ServerTls, metrics: AccessMetrics
+) -> dict[str, AccessListener]:
+    pop3 = settings.pop3
+    connections = Connections(pop3.max_connections, pop3.max_connections_per_address, pop3.unlimited_networks)
+    return {
+        name: pop3_listener(
+            name,
+            Pop3Door(
+                settings.hostname,
+                pop3.plain_auth_networks,
+                AccessSignIn(parts.sign_in, "pop3"),
+                parts.maildrops,
+                metrics.door(name),
+                tls,
+                pop3.idle_seconds,
+            ),
+            connections,
+        )
+        for name in ("pop3", "pop3s")
+    }
