@@ -17,7 +17,7 @@ import asyncpg
 
 from postroad.campaigns.errors import AlreadyThere, BadInput, NotFound, VerifiedDomain
 from postroad.db.pool import Database
-from postroad.dns.lookups import LookupFailed, NameNotFound
+from postroad.dns.answers import LookupFailed, NameNotFound
 from postroad.message.address import BadAddress, canonical_domain
 from postroad.message.sign import SigningKey, dns_record, generate_key
 

@@ -43,8 +43,8 @@ WITH drawn AS (SELECT nextval(pg_get_serial_sequence('task', 'id')) AS id), made
                       sender_name, reply_to, range_start, range_end, selected, send_at, has_unsubscribe,
                       track, track_domain)
     OVERRIDING SYSTEM VALUE
-    SELECT $1, drawn.id,
-           to_char(now() AT TIME ZONE $2, 'YYYYMMDDHH24MISS') || '-' || $1::text || '-' || drawn.id::text,
+    SELECT $1::bigint, drawn.id,
+           to_char(now() AT TIME ZONE $2, 'YYYYMMDDHH24MISS') || '-' || $1::bigint || '-' || drawn.id,
            $3, $4, $5, $6, $7, $8, $9, $10, $11, coalesce($12, now()), $13, $14, $15
     FROM drawn RETURNING customer_id, id
 )
@@ -258,8 +258,8 @@ class Tasks:
     async def _halt_in(self, connection: Connection, customer_id: int, task_id: int, state: State) -> None:
         """Pause or cancel. The engine ends the recipients of a run that was expanded already."""
         await connection.execute(
-            "UPDATE task SET state = $3, reason = '', "
-            "ended_at = CASE WHEN $3 = -3 THEN now() ELSE ended_at END "
+            "UPDATE task SET state = $3::smallint, reason = '', "
+            "ended_at = CASE WHEN $3::smallint = -3 THEN now() ELSE ended_at END "
             "WHERE customer_id = $1 AND id = $2",
             customer_id,
             task_id,
