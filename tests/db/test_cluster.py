@@ -27,6 +27,7 @@ from postroad.db.binaries import (
     reachable_binaries,
 )
 from postroad.db.cluster import Cluster
+from postroad.db.pool import Database, DatabaseUnavailable
 
 IS_ROOT = os.geteuid() == 0
 NOBODY = pwd.getpwnam("nobody")
@@ -314,3 +315,16 @@ def test_with_the_systems_own_postgresql(place: Path, monkeypatch: pytest.Monkey
     kill_postmaster(cluster)
     assert ask(cluster.ensure_running(), "SELECT 1") == 1
     assert cluster.leave()
+
+
+async def test_a_statement_cannot_take_all_memory(database: Database) -> None:
+    """The role of an OA may set its memory to anything: PostgreSQL's processes have a bound of the kernel."""
+    with pytest.raises(DatabaseUnavailable) as raised:
+        async with database.transaction() as connection:
+            await connection.execute("SET LOCAL work_mem = '16GB'")
+            await connection.fetchval(
+                "WITH kept AS MATERIALIZED (SELECT repeat('x', 200000000) AS a FROM generate_series(1, 10)) "
+                "SELECT sum(length(a)) FROM kept"
+            )
+    assert isinstance(raised.value.__cause__, asyncpg.OutOfMemoryError)
+    assert await database.fetchval("SELECT 1") == 1

@@ -9,6 +9,7 @@ from postroad.config.oa import Integration, Oa
 from postroad.config.pop3 import Pop3
 from postroad.config.section import LOOPBACK, MEBIBYTE, Section
 from postroad.config.settings import BadSettings, Settings, load
+from postroad.config.shaping import ShapingRule
 from postroad.config.sign_in import SignInLimits
 from postroad.config.smtp import Smtp
 from postroad.config.storage import Storage
@@ -29,6 +30,7 @@ __all__ = [
     "Pop3",
     "Section",
     "Settings",
+    "ShapingRule",
     "SignInLimits",
     "Smtp",
     "Storage",

@@ -9,9 +9,9 @@ import os
 import socket
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -25,6 +25,7 @@ from postroad.config.listen import Listen
 from postroad.config.log import Log
 from postroad.config.oa import Oa
 from postroad.config.pop3 import Pop3
+from postroad.config.shaping import MAX_RULES, ShapingRule, are_apart
 from postroad.config.sign_in import SignInLimits
 from postroad.config.smtp import Smtp
 from postroad.config.storage import Storage
@@ -51,6 +52,7 @@ class Settings(BaseSettings):
     imap: Imap = Imap()
     pop3: Pop3 = Pop3()
     delivery: Delivery = Delivery()
+    shaping: Annotated[tuple[ShapingRule, ...], Field(max_length=MAX_RULES), AfterValidator(are_apart)] = ()
     storage: Storage = Storage()
     sign_in: SignInLimits = SignInLimits()
     web: Web = Web()

@@ -47,6 +47,9 @@ START_SECONDS = 300.0  # replaying max_wal_size of log on a slow disk
 STOP_SECONDS = 60.0
 ORPHAN_SECONDS = 1.0  # backends notice a dead postmaster at once unless they are deep in a query
 KILL_SECONDS = 10.0  # even SIGKILL waits for a disk that does not answer
+# Of one of its processes: past it a statement fails, where the kernel would end the largest. PostgreSQL
+# makes nothing larger than 1 GB (MaxAllocSize), and nothing of ours comes near.
+SESSION_BYTES = 1536 * 1024 * 1024
 
 Result = TypeVar("Result")
 
@@ -338,7 +341,11 @@ class Cluster:
         with start_log.open("wb") as output:
             account.take(start_log)
             self._process = subprocess.Popen(  # noqa: S603
-                [str(binaries / "postgres"), "-D", str(home), "-k", str(sockets), "-p", str(self._door.port)],
+                [
+                    *("/bin/sh", "-c", f'ulimit -d {SESSION_BYTES // 1024}; exec "$@"', "postgres"),
+                    *(str(binaries / "postgres"), "-D", str(home)),
+                    *("-k", str(sockets), "-p", str(self._door.port)),
+                ],
                 user=account.user_id,
                 group=account.group_id,
                 extra_groups=None if account.user_id is None else [],

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from postroad.bridges.oa.service import OaSql, open_oa_sql
 from postroad.config import Settings
@@ -38,6 +39,7 @@ from postroad.mailstore.search import Search
 from postroad.mailstore.sweeper import Sweeper
 from postroad.server.jobs import Job
 from postroad.transport.delivery.outcomes import Attempted
+from postroad.transport.delivery.rates import sweep_rates
 from postroad.transport.service import Neighbours, Transport
 
 # Sessions, deliveries and pages hold a connection for a few milliseconds: ten carry thousands of statements a
@@ -175,6 +177,7 @@ async def open_parts(
                 Job(REMOVING_BLOBS[1], timedelta(hours=6), sweeper.sweep_blobs),
                 Job("sent OA rows", timedelta(hours=1), oa_sql.retention.sweep),
                 Job("OA views of removed accounts", timedelta(minutes=1), oa_sql.views.sweep),
+                Job("delivery rates", timedelta(minutes=10), partial(sweep_rates, database)),
                 Job("events", timedelta(hours=1), Retention(database, clock).sweep),
             ),
         )
