@@ -58,14 +58,14 @@ def template_database(cluster_dsn: str) -> str:
 @pytest.fixture
 async def empty_database_dsn(cluster_dsn: str) -> AsyncIterator[str]:
     """The DSN of a fresh database without any table."""
-    async for dsn in _fresh(cluster_dsn, "template0"):
+    async for dsn in fresh_database(cluster_dsn, "template0"):
         yield dsn
 
 
 @pytest.fixture
 async def database_dsn(cluster_dsn: str, template_database: str) -> AsyncIterator[str]:
     """The DSN of a fresh, migrated database."""
-    async for dsn in _fresh(cluster_dsn, template_database):
+    async for dsn in fresh_database(cluster_dsn, template_database):
         yield dsn
 
 
@@ -80,7 +80,8 @@ def _named(dsn: str, name: str) -> str:
     return dsn.replace("/postroad?", f"/{name}?")
 
 
-async def _fresh(cluster_dsn: str, template: str) -> AsyncIterator[str]:
+async def fresh_database(cluster_dsn: str, template: str) -> AsyncIterator[str]:
+    """The DSN of a new database, dropped when the iterator goes on."""
     name = f"test_{os.getpid()}_{next(_counter)}"
     connection = await asyncpg.connect(cluster_dsn)
     try:

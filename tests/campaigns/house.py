@@ -1,27 +1,15 @@
-"""The campaign platform on a test's database: its services, a DNS of the test's own, customers ready to send."""
+"""The campaign platform on a test's database: its services, a DNS of the test's own, customers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from postroad.bridges.edm.service import Campaigns
-from postroad.campaigns.contacts.contacts import Contacts
-from postroad.campaigns.contacts.imports import Imports
-from postroad.campaigns.contacts.lists import ContactLists
-from postroad.campaigns.contacts.subscriptions import Subscriptions
-from postroad.campaigns.credits import Credits
-from postroad.campaigns.customers import Customer, Customers
-from postroad.campaigns.limits import CallLimits
-from postroad.campaigns.reports.figures import RunFigures
-from postroad.campaigns.reports.statistics import Statistics
-from postroad.campaigns.reports.tracking import TrackingReports
-from postroad.campaigns.senders.domains import SenderDomains
-from postroad.campaigns.senders.mailboxes import SenderMailboxes
-from postroad.campaigns.tasks.tasks import Tasks
-from postroad.campaigns.templates.checks import TemplateChecks
-from postroad.campaigns.templates.templates import Templates
-from postroad.db.pool import Connection, Database
+from postroad.campaigns.customers import Customer
+from postroad.campaigns.service import Campaigns, open_campaigns
+from postroad.config import Edm
+from postroad.db.pool import Database
+from postroad.directory.passwords import PasswordHashing
 from postroad.dns.answers import Mx, NameNotFound
 
 ZONE = "Asia/Shanghai"
@@ -55,39 +43,16 @@ class Dns:
 
 
 @dataclass
-class Passwords:
-    """Keeps mailbox passwords in memory: what the directory does with them is tested there."""
-
-    kept: dict[int, str] = field(default_factory=dict)
-
-    async def hash(self, password: str, name: str) -> str:
-        """Pretend."""
-        return f"{name}:{password}"
-
-    async def put_in(self, connection: Connection, mailbox_id: int, name: str, password_hash: str) -> None:
-        """Keep."""
-        self.kept[mailbox_id] = password_hash
-
-    async def drop_in(self, connection: Connection, mailbox_id: int) -> None:
-        """Forget."""
-        self.kept.pop(mailbox_id, None)
-
-
-@dataclass
 class House:
     """Everything, and short ways to what tests need."""
 
     database: Database
     dns: Dns
-    passwords: Passwords
     campaigns: Campaigns
-    checks: TemplateChecks
-    figures: RunFigures
 
     async def customer(self, username: str, *, volume: int = 100_000, **details: Any) -> Customer:
         """Make a customer."""
-        async with self.database.transaction() as connection:
-            return await self.campaigns.customers.add_in(connection, username, volume=volume, **details)
+        return await self.campaigns.accounts.add(username, PASSWORD, volume=volume, **details)
 
     async def sender(self, customer_id: int, domain: str = "shop.example", name: str = "news") -> str:
         """Make a verified domain with one mailbox; return its address."""
@@ -101,7 +66,7 @@ class House:
         made = await self.campaigns.templates.add(
             customer_id, name, [subject], "<p>Dear {{ name }}, a letter from us.</p>", plain="Dear reader"
         )
-        await self.checks.run_all()
+        await self.campaigns.checks.run_all()
         return made
 
     async def run(self, customer_id: int, task_id: int) -> int:
@@ -118,9 +83,8 @@ class House:
         """Write recipients with their outcomes (address, state, failure) on one day; return the run's id."""
         run_id = await self.run(customer_id, task_id)
         shelf = await self.database.fetchval("SELECT ledger_shelf($1, $2)", run_id, len(outcomes))
-        base = await self.database.fetchval(
-            "UPDATE email_id SET next = next + $1 RETURNING next - $1", len(outcomes)
-        )
+        count = len(outcomes)
+        base = await self.database.fetchval("UPDATE email_id SET next = next + $1 RETURNING next - $1", count)
         await self.database.execute(
             "UPDATE run SET shelf = $3, email_base = $4, recipients = $5, expanded_at = now() "
             "WHERE customer_id = $1 AND id = $2",
@@ -131,14 +95,15 @@ class House:
             len(outcomes),
         )
         await self.database.execute(
-            "INSERT INTO run_day (customer_id, run_id, day) VALUES ($1, $2, $3::text::date) ON CONFLICT DO NOTHING",
+            "INSERT INTO run_day (customer_id, run_id, day) VALUES ($1, $2, $3::text::date) "
+            "ON CONFLICT DO NOTHING",
             customer_id,
             run_id,
             day,
         )
         await self.database.executemany(
-            "INSERT INTO recipient (customer_id, run_id, shelf, contact_id, number, address, state, failure, day, "
-            "changed_at) VALUES ($1, $2, $3, 0, $4, $5, $6::smallint, $7::smallint, "
+            "INSERT INTO recipient (customer_id, run_id, shelf, contact_id, number, address, state, failure, "
+            "day, changed_at) VALUES ($1, $2, $3, 0, $4, $5, $6::smallint, $7::smallint, "
             "CASE WHEN $6::smallint > 1 THEN $8::text::date END, "
             "$8::text::date + $4::integer * interval '1 second')",
             [
@@ -149,23 +114,8 @@ class House:
         return run_id
 
 
-def open_house(database: Database) -> House:
+def open_house(database: Database, hashing: PasswordHashing) -> House:
     """Build the services."""
-    dns, passwords = Dns(), Passwords()
-    figures, credits = RunFigures(database), Credits(database, ZONE)
-    campaigns = Campaigns(
-        customers=Customers(database),
-        credits=credits,
-        limits=CallLimits(database),
-        lists=ContactLists(database),
-        contacts=Contacts(database),
-        subscriptions=Subscriptions(database),
-        imports=Imports(database),
-        templates=Templates(database),
-        tasks=Tasks(database, credits, figures, ZONE),
-        statistics=Statistics(database, figures, ZONE),
-        tracking=TrackingReports(database, figures),
-        domains=SenderDomains(database, dns, spf_name=SPF, mx_host=MX),
-        mailboxes=SenderMailboxes(database, passwords),
-    )
-    return House(database, dns, passwords, campaigns, TemplateChecks(database), figures)
+    dns = Dns()
+    settings = Edm(timezone=ZONE, spf_name=SPF, mx_host=MX)
+    return House(database, dns, open_campaigns(database, hashing, dns, settings, "host.example"))

@@ -39,6 +39,13 @@ NOUNS = {
     "app-password": ("postroad.cli.application_password:app", "Passwords for one device or program each."),
     "alias": ("postroad.cli.alias:app", "Addresses that stand for others."),
     "list": ("postroad.cli.distribution_list:app", "Distribution lists and their members."),
+    "customer": (
+        "postroad.cli.customer:app",
+        "Customers of the bulk-mail API: add, list, show, set, password, domain, mailbox, volume.",
+    ),
+    "contact": ("postroad.cli.contact:app", "Contacts of a customer: lists, import, export …"),
+    "template": ("postroad.cli.template:app", "Templates of a customer: add, list, show, approve, remove."),
+    "task": ("postroad.cli.task:app", "Campaign tasks: add, list, show, pause, resume, cancel, recipients …"),
     "queue": (
         "postroad.cli.queue:app",
         "Mail on its way out: list, show, retry, hold, release, drop, stats.",

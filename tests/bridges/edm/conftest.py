@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,10 +15,13 @@ from starlette.applications import Starlette
 
 from postroad.bridges.edm.service import EdmApi
 from postroad.campaigns.customers import Customer
-from postroad.config import Edm
+from postroad.campaigns.principals import CUSTOMERS
+from postroad.config import Edm, SignInLimits
 from postroad.db.pool import Database
-from postroad.directory.errors import WrongCredentials
+from postroad.directory.identity.sign_in import SignIn
+from postroad.directory.passwords import PasswordHashing
 from tests.campaigns.house import PASSWORD, House, open_house
+from tests.campaigns.shared import emptied, one_database
 from tests.web.client import Answer, Visitor
 
 BASE = "/mm-ms/apinew/"
@@ -44,7 +47,7 @@ class Caller:
         pair = f"{self.customer.username}:{self.password}".encode()
         return {"authorization": f"Basic {base64.b64encode(pair).decode()}"}
 
-    async def get(self, script: str, do: str = "", **parameters: object) -> Answer:
+    async def get(self, script: str, do: str = "", /, **parameters: object) -> Answer:
         """A call by GET."""
         return await self.visitor.request("GET", _path(script, do, parameters), headers=self.headers())
 
@@ -123,10 +126,25 @@ def clock() -> datetime:
     return datetime.now(UTC)
 
 
+@pytest.fixture(scope="session")
+def shared_dsn(cluster_dsn: str, template_database: str) -> Iterator[str]:
+    """The DSN of the one database of these tests."""
+    yield from one_database(cluster_dsn, template_database)
+
+
 @pytest.fixture
-def house(database: Database) -> House:
+async def database(shared_dsn: str) -> AsyncIterator[Database]:
+    """An open pool on it, emptied."""
+    async for database in emptied(shared_dsn):
+        yield database
+
+
+@pytest.fixture
+def house(database: Database) -> Iterator[House]:
     """The services."""
-    return open_house(database)
+    hashing = PasswordHashing()
+    yield open_house(database, hashing)
+    hashing.close()
 
 
 @dataclass
@@ -145,16 +163,15 @@ class Api:
 async def api(house: House) -> AsyncIterator[Api]:
     """The application."""
 
+    hashing = PasswordHashing()
+    sign_in = SignIn(house.database, hashing, SignInLimits(), clock)
+
     async def check_password(username: str, password: str, client: str) -> int:
-        if password != PASSWORD:
-            raise WrongCredentials
-        found = await house.database.fetchval("SELECT id FROM customer WHERE username = $1", username)
-        if found is None:
-            raise WrongCredentials
-        return int(found)
+        return (await sign_in.check(username, password, client, "api", kinds=CUSTOMERS)).id
 
     edm = EdmApi(house.campaigns, check_password, Edm(), clock, lambda request: "192.0.2.7")
     yield Api(house, Starlette(routes=edm.routes()))
+    hashing.close()
 
 
 @pytest.fixture

@@ -28,7 +28,8 @@ async def test_4_1_lists_categories(caller: Caller) -> None:
     await new_address(caller, one, "a@example.com")
     answer = await caller.get(ML, "maillist-list")
     assert answer.body.decode() == (
-        f"{DECLARATION}<maillist><item><id>{one}</id><subject>老客户 &lt;1&gt;</subject><description></description>"
+        f"{DECLARATION}<maillist><item><id>{one}</id><subject>老客户 &lt;1&gt;</subject>"
+        "<description></description>"
         "<count>1</count><status>enabled</status></item></maillist>"
     )
     two = await new_list(caller)

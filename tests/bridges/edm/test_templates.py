@@ -34,13 +34,13 @@ async def test_5_2_and_5_3_upload_and_check(caller: Caller) -> None:
         f"<update_date>{updated}</update_date><size_status>-1</size_status><size>0</size>"
         "<subject>One|{{ name|upper }}|二</subject></template>"
     )
-    assert await caller.house.checks.run_all() == 1
+    assert await caller.house.campaigns.checks.run_all() == 1
     after = xml(await caller.get("template", "get-tpl-status", tpl_id=made))
     values = [after.findtext(name) for name in ("status", "colour", "size_status", "size")]
     assert values == ["1", "green", "1", "3"]
     bad = await new_template(caller, content="<p>hello</p><script>alert(1)</script>")
     doubtful = await new_template(caller, subject="BUY NOW TODAY!!!")
-    await caller.house.checks.run_all()
+    await caller.house.campaigns.checks.run_all()
     for template_id, expected in ((bad, ("0", "red")), (doubtful, ("1", "yellow"))):
         shown = xml(await caller.get("template", "get-tpl-status", tpl_id=template_id))
         assert (shown.findtext("status"), shown.findtext("colour")) == expected
@@ -111,7 +111,7 @@ async def test_5_5_deletes_what_no_task_needs(caller: Caller) -> None:
 
 async def test_5_6_changes_and_checks_again(caller: Caller) -> None:
     made = await new_template(caller, subject="One|Two")
-    await caller.house.checks.run_all()
+    await caller.house.campaigns.checks.run_all()
     before = [
         each.findtext("id")
         for each in xml(await caller.get("template", "list-tpl", tpl_id=made)).iter("subject")

@@ -83,7 +83,7 @@ def _part(data: mmap.mmap, start: int, end: int) -> Part | None:
     )
     kind = next((line for line in text.splitlines() if line.lower().startswith("content-type:")), "")
     parameters = {
-        match[1].lower(): re.sub(r"\\(.)", r"\1", match[2]) if match[2] is not None else match[3].strip()
+        match[1].lower(): re.sub(r'\\(["\\])', r"\1", match[2]) if match[2] is not None else match[3].strip()
         for match in _PARAMETER.finditer(disposition)
     }
     if "name" not in parameters:

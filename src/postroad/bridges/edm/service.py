@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from typing import IO
 from zoneinfo import ZoneInfo
@@ -34,20 +33,9 @@ from postroad.bridges.edm.statistic import StatisticScripts
 from postroad.bridges.edm.task import TaskScript
 from postroad.bridges.edm.template import TemplateScript
 from postroad.bridges.edm.track import TrackScripts
-from postroad.campaigns.contacts.contacts import Contacts
-from postroad.campaigns.contacts.imports import Imports
-from postroad.campaigns.contacts.lists import ContactLists
-from postroad.campaigns.contacts.subscriptions import Subscriptions
-from postroad.campaigns.credits import Credits
-from postroad.campaigns.customers import Customer, Customers
+from postroad.campaigns.customers import Customer
 from postroad.campaigns.errors import CampaignError, NotFound
-from postroad.campaigns.limits import CallLimits
-from postroad.campaigns.reports.statistics import Statistics
-from postroad.campaigns.reports.tracking import TrackingReports
-from postroad.campaigns.senders.domains import SenderDomains
-from postroad.campaigns.senders.mailboxes import SenderMailboxes
-from postroad.campaigns.tasks.tasks import Tasks
-from postroad.campaigns.templates.templates import Templates
+from postroad.campaigns.service import Campaigns
 from postroad.config import Edm
 from postroad.db.pool import DatabaseUnavailable
 from postroad.directory.errors import SignInBusy, SignInRefused, TooManyFailures, WeakPassword
@@ -60,25 +48,6 @@ LARGE_BODY = 256 * 1024  # parsed in a thread
 _METHODS = ("GET", "HEAD", "POST")
 
 log = structlog.get_logger("postroad.bridges.edm")
-
-
-@dataclass(frozen=True, slots=True)
-class Campaigns:
-    """The services that are called."""
-
-    customers: Customers
-    credits: Credits
-    limits: CallLimits
-    lists: ContactLists
-    contacts: Contacts
-    subscriptions: Subscriptions
-    imports: Imports
-    templates: Templates
-    tasks: Tasks
-    statistics: Statistics
-    tracking: TrackingReports
-    domains: SenderDomains
-    mailboxes: SenderMailboxes
 
 
 class EdmApi:

@@ -27,6 +27,7 @@ from postroad.db.pool import Database, DatabaseUnavailable, connect
 
 LEASE_SECONDS = 60
 RENEW_SECONDS = 15.0
+LOOK_SECONDS = 3.0  # for files that came in at another worker
 MAX_ATTEMPTS = 3
 REFUSALS_AT_ONCE = 2000
 PIECE_BYTES = 1024 * 1024
@@ -190,11 +191,13 @@ class Imports:
         await self._work(job, lambda: _file_pieces(path), options, progress)
         return job_id
 
-    async def wait_for_work(self, seconds: float) -> None:
-        """Return when a file came in here, or after so long: one may have come in elsewhere."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._added.wait(), seconds)
-        self._added.clear()
+    async def run(self) -> None:
+        """Work on whatever comes in, here or elsewhere, until cancelled."""
+        while True:
+            self._added.clear()
+            if not await self.run_once():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._added.wait(), LOOK_SECONDS)
 
     async def run_once(self) -> bool:
         """Work on the job that waits longest; False when none does."""

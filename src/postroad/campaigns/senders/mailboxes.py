@@ -22,10 +22,7 @@ class Credentials(Protocol):
         """Make a hash of a new password. Raises what the directory has for a weak one."""
 
     async def put_in(self, connection: Connection, mailbox_id: int, name: str, password_hash: str) -> None:
-        """Write a new credential, or change the one there is."""
-
-    async def drop_in(self, connection: Connection, mailbox_id: int) -> None:
-        """Remove the credential."""
+        """Write a new credential, or change the one there is; it goes with the mailbox by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +107,6 @@ class SenderMailboxes:
         address = _address(text)
         async with self._database.transaction() as connection:
             mailbox_id = await self._id_in(connection, customer_id, address)
-            await self._credentials.drop_in(connection, mailbox_id)
             await connection.execute(
                 "DELETE FROM sender_mailbox WHERE customer_id = $1 AND id = $2", customer_id, mailbox_id
             )

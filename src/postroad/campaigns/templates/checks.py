@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import asyncpg
 
@@ -10,6 +11,7 @@ from postroad.campaigns.templates.checking import Material, Verdict, check_templ
 from postroad.db.pool import Database
 
 LEASE_SECONDS = 60
+LOOK_SECONDS = 2.0  # for templates that were uploaded at another worker
 
 # A template that was changed while it was looked at is checked again: its version is another one.
 _CLAIM = """
@@ -35,6 +37,19 @@ class TemplateChecks:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._waiting = asyncio.Event()
+
+    def wake(self) -> None:
+        """Say that a template waits."""
+        self._waiting.set()
+
+    async def run(self) -> None:
+        """Check whatever comes, here or elsewhere, until cancelled."""
+        while True:
+            self._waiting.clear()
+            if not await self.run_once():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._waiting.wait(), LOOK_SECONDS)
 
     async def run_once(self) -> bool:
         """Check the template that waits longest; False when none does."""

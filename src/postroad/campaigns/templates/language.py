@@ -83,7 +83,7 @@ def compile_template(source: str, kind: Kind) -> Compiled:
         debug=False,
         fuel=FUEL,
         undefined_behavior="chainable",
-        auto_escape_callback=lambda name: "html" if name.endswith(".html") else "none",
+        auto_escape_callback=lambda name: name.endswith(".html"),
         keep_trailing_newline=True,
         pycompat=False,
         # A style sheet without blanks has `{#id`, which Jinja takes for the beginning of a comment.

@@ -5,7 +5,7 @@ Every change of what a template says makes a new version, so a task that has beg
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -93,8 +93,10 @@ class Template:
 class Templates:
     """The templates of all customers. One that is not the customer's raises `NotFound`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, on_change: Callable[[], None] = lambda: None) -> None:
+        """`on_change` is called when a template waits to be checked."""
         self._database = database
+        self._on_change = on_change
 
     async def add(
         self,
@@ -121,6 +123,7 @@ class Templates:
             await connection.execute(
                 _ADD_VERSION, customer_id, template_id, encoding, checked, html, plain, ids, [], []
             )
+        self._on_change()
         return template_id
 
     async def get(self, customer_id: int, template_id: int) -> Template:
@@ -186,6 +189,7 @@ class Templates:
                 old["subjects"],
                 old["subject_ids"],
             )
+        self._on_change()
 
     async def remove(self, customer_id: int, template_id: int) -> None:
         """Remove a template. Raises `InUse`, `NotFound`."""

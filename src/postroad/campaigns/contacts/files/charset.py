@@ -14,6 +14,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+LONGEST_MARK = 3  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +30,13 @@ def charset_of(pieces: Iterable[bytes]) -> Charset:
     utf8 = codecs.getincrementaldecoder("utf-8")()
     gb18030 = codecs.getincrementaldecoder("gb18030")()
     is_utf8 = is_gb18030 = True
-    is_first = True
+    beginning = b""
     for piece in pieces:
-        if is_first:
+        if len(beginning) < LONGEST_MARK:
+            beginning += piece[:LONGEST_MARK]
             for mark, name in _MARKS:
-                if piece.startswith(mark):
+                if beginning.startswith(mark):
                     return Charset(name, True)
-            is_first = False
         if is_utf8:
             is_utf8 = _takes(utf8, piece)
         if not piece.isascii() and is_gb18030:

@@ -19,6 +19,7 @@ from postroad.campaigns.contacts.files.workbook import is_workbook
 
 Source = Callable[[], Iterator[bytes]]  # can be read as often as wanted
 PIECE_BYTES = 1024 * 1024
+SIGNATURE_BYTES = 4
 
 
 class UnreadableFile(Exception):
@@ -45,7 +46,7 @@ class Options:
 
 def parse(source: Source, options: Options, spool: Path | None = None) -> Iterator[Parsed]:
     """Parse a file piece by piece. Blocks. Raises `UnreadableFile`."""
-    beginning = next(source(), b"")
+    beginning = _beginning(source())
     if not beginning:
         raise UnreadableFile("the file is empty")
     if is_workbook(beginning):
@@ -60,6 +61,15 @@ def parse(source: Source, options: Options, spool: Path | None = None) -> Iterat
         yield from parse_rows(source(), charset.name)
     else:
         yield from _table(source(), charset.name, options)
+
+
+def _beginning(pieces: Iterator[bytes]) -> bytes:
+    beginning = b""
+    for piece in pieces:
+        beginning += piece
+        if len(beginning) >= SIGNATURE_BYTES:
+            break
+    return beginning
 
 
 def _table(pieces: Iterable[bytes], charset: str, options: Options) -> Iterator[Parsed]:
