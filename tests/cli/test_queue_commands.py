@@ -76,7 +76,11 @@ def test_what_is_meant_is_held_released_retried_and_dropped(queue: Command) -> N
     for deed in ("retry", "hold", "release", "drop"):
         assert queue("queue", deed, "--json").data["error"]["code"] == "queue-which"
     assert queue("queue", "drop", "--sender", "", "--json").data["error"]["code"] == "queue-which"
-    assert queue("queue", "hold", "--route", "one.test", "--json").data == {"ok": True, "held": 2}
+    assert queue("queue", "hold", "--route", "one.test", "--json").data == {
+        "ok": True,
+        "held": 2,
+        "on_the_wire": 0,
+    }
     assert recipients(queue("queue", "list", "--held", "--json").data) == ["a@one.test", "c@one.test"]
     assert queue("queue", "release", "ABD", "--json").data["released"] == 1
     assert queue("queue", "stats", "--json").data["queue"]["held"] == 1

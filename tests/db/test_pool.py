@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import asyncpg
 import pytest
 
-from postroad.db.pool import Database, DatabaseUnavailable, PoolUse
+from postroad.db import pool
+from postroad.db.pool import Connection, Database, DatabaseUnavailable, PoolUse, TransactionConflict
 
 
 async def test_jsonb_travels_as_python_values(database: Database) -> None:
@@ -77,3 +80,54 @@ async def test_a_closed_pool_is_unavailable(database_dsn: str) -> None:
     await database.close()
     with pytest.raises(DatabaseUnavailable):
         await database.fetchval("SELECT 1")
+
+
+async def test_a_transaction_that_loses_to_a_deadlock_is_tried_again(database: Database) -> None:
+    await database.execute("INSERT INTO domain (name) VALUES ('a.example'), ('b.example')")
+    met = asyncio.Barrier(2)
+    tries = 0
+
+    async def rename(names: tuple[str, str]) -> str:
+        has_met = False
+
+        async def work(connection: Connection) -> str:
+            nonlocal has_met, tries
+            tries += 1
+            is_first, has_met = not has_met, True
+            for place, name in enumerate(names):
+                await connection.execute("SELECT FROM domain WHERE name = $1 FOR UPDATE", name)
+                if is_first and place == 0:
+                    await met.wait()
+            return names[0]
+
+        return await database.commit(work)
+
+    async with asyncio.timeout(60):
+        done = await asyncio.gather(rename(("a.example", "b.example")), rename(("b.example", "a.example")))
+    assert list(done) == ["a.example", "b.example"]
+    assert tries == 3
+
+
+async def test_a_lost_race_has_an_error_of_its_own_and_a_single_statement_is_tried_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "CONFLICT_PAUSE_SECONDS", 0.0001)
+    await database.execute("CREATE SEQUENCE tries")
+    await database.execute(
+        "CREATE FUNCTION lose() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN "
+        "IF nextval('tries') < 3 THEN RAISE EXCEPTION SQLSTATE '40P01'; END IF; RETURN currval('tries'); "
+        "END $$"
+    )
+    with pytest.raises(TransactionConflict) as caught:
+        async with database.transaction() as connection:
+            await connection.execute("SELECT lose()")
+    assert caught.value.is_refusal
+    assert await database.fetchval("SELECT lose()") == 3
+
+
+async def test_reads_of_a_snapshot_agree_whatever_is_committed_between_them(database: Database) -> None:
+    async with database.snapshot() as connection:
+        before = await connection.fetchval("SELECT count(*) FROM domain")
+        await database.execute("INSERT INTO domain (name) VALUES ('example.com')")
+        assert await connection.fetchval("SELECT count(*) FROM domain") == before
+    assert await database.fetchval("SELECT count(*) FROM domain") == before + 1

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import random
+from datetime import timedelta
 
+import asyncpg
 import pytest
 
+from postroad.db.pool import Database
+from postroad.mailstore import entries as entries_module
 from postroad.mailstore.entries import Entries, Only
 from postroad.mailstore.errors import BadKeyword, NoSuchFolder, NoSuchMessage, QuotaExceeded
-from postroad.mailstore.flags import Flag, FlagChange
+from postroad.mailstore.flags import MAX_KEYWORDS, NO_FLAGS, Flag, FlagChange
 from postroad.mailstore.folders import Role
+from postroad.mailstore.sweeper import Sweeper
 
 from .conftest import Store, mail
 
@@ -104,7 +109,7 @@ async def test_keywords(store: Store) -> None:
             FlagChange.adding(Flag(0), [bad])
     with pytest.raises(BadKeyword):
         await store.entries.set_flags(
-            account, inbox, [1], FlagChange.adding(Flag(0), [f"k{number}" for number in range(99)])
+            account, inbox, [1], FlagChange.adding(Flag(0), [f"k{number}" for number in range(100)])
         )
     assert await keywords() == ("later",)
 
@@ -245,3 +250,90 @@ async def test_changes_to_many_come_in_pieces(store: Store) -> None:
     assert await entries.empty(account, trash) == 10
     with pytest.raises(NoSuchFolder):
         await entries.set_flags(account, 10**9, None, SEEN)
+
+
+async def test_removals_and_how_far_back_they_reach_are_of_one_moment(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sweep between two reads would leave a part of the removals, which would pass for all of them."""
+    account = await store.account()
+    inbox = await store.inbox(account)
+    for uid in await store.fill(account, 10):
+        await store.entries.expunge(account, inbox, [uid])
+    before = (await store.folders.get(account, inbox)).mod_sequence - 10
+    sweeper = Sweeper(store.database, store.blobs, store.clock, timedelta(0), expunged_kept=1)
+
+    class SweptBetween(Database):
+        """Sweeps before every read but the first."""
+
+        reads = 0
+
+        async def fetchrow(self, query: str, *arguments: object) -> asyncpg.Record | None:
+            await self._sweep()
+            return await super().fetchrow(query, *arguments)
+
+        async def fetchval(self, query: str, *arguments: object) -> object:
+            await self._sweep()
+            return await super().fetchval(query, *arguments)
+
+        async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
+            await self._sweep()
+            return await super().fetch(query, *arguments)
+
+        async def _sweep(self) -> None:
+            self.reads += 1
+            if self.reads == 2:
+                await sweeper.sweep()
+
+    async with SweptBetween(store.database.dsn) as database:
+        told = await Entries(database, store.changes).expunged_since(account, inbox, before)
+    assert told == list(range(1, 11))
+    await sweeper.sweep()
+    assert await store.entries.expunged_since(account, inbox, before) is None
+    assert await store.entries.expunged_since(account, inbox, before + 9) == [10]
+
+
+async def test_all_that_is_asked_for_is_told_however_much(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entries_module, "FETCHED_AT_ONCE", 3)
+    account = await store.account()
+    uids = await store.fill(account, 10)
+    found = await store.entries.fetch(account, await store.inbox(account), [*reversed(uids), uids[4], 999])
+    assert [each.uid for each in found] == uids
+
+
+async def test_a_keyword_that_no_mail_bears_any_more_makes_room_for_another(store: Store) -> None:
+    account = await store.account()
+    inbox = await store.inbox(account)
+    first, second = await store.fill(account, 2)
+    await store.entries.set_flags(account, inbox, [second], FlagChange.adding(NO_FLAGS, ["kept"]))
+    for number in range(MAX_KEYWORDS + 20):
+        change = FlagChange.replacing(NO_FLAGS, [f"word{number}"])
+        await store.entries.set_flags(account, inbox, [first], change)
+    assert (await store.entries.get(account, inbox, first)).keywords == (f"word{MAX_KEYWORDS + 19}",)
+    known = (await store.folders.get(account, inbox)).keywords
+    assert len(known) <= MAX_KEYWORDS
+    assert {"kept", f"word{MAX_KEYWORDS + 19}"} <= set(known)
+    # A hundred that are in use are still the most.
+    many = [f"used{number}" for number in range(MAX_KEYWORDS - 1)]
+    await store.entries.set_flags(account, inbox, [first], FlagChange.replacing(NO_FLAGS, many))
+    with pytest.raises(BadKeyword):
+        await store.entries.set_flags(account, inbox, [second], FlagChange.adding(NO_FLAGS, ["another"]))
+
+
+async def test_mails_with_many_keywords_can_always_be_moved_and_are_all_known_there(store: Store) -> None:
+    account = await store.account()
+    inbox = await store.inbox(account)
+    trash = (await store.folders.get_by_role(account, Role.TRASH)).id
+    for turn in range(3):
+        [uid] = await store.fill(account, 1)
+        words = [f"turn{turn}-{number}" for number in range(MAX_KEYWORDS - 1)]
+        await store.entries.set_flags(account, inbox, [uid], FlagChange.replacing(NO_FLAGS, words))
+        await store.entries.move(account, inbox, [uid], trash)
+    assert len((await store.folders.get(account, trash)).keywords) == 3 * (MAX_KEYWORDS - 1)
+    await store.entries.expunge(account, trash, [1, 2])
+    [uid] = await store.fill(account, 1)
+    await store.entries.set_flags(account, inbox, [uid], FlagChange.adding(NO_FLAGS, ["last"]))
+    await store.entries.move(account, inbox, [uid], trash)
+    assert len((await store.folders.get(account, trash)).keywords) == MAX_KEYWORDS

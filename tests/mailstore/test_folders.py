@@ -168,3 +168,18 @@ async def test_two_who_make_the_same_folder(store: Store) -> None:
         *(store.folders.create(account, "same/name") for _ in range(4)), return_exceptions=True
     )
     assert sum(isinstance(each, FolderExists) for each in outcomes) == 3
+
+
+async def test_renaming_and_subscribing_raise_the_mod_sequence(store: Store) -> None:
+    """So who only compares it now and then sees that something happened."""
+    account = await store.account()
+    folder = await store.folders.create(account, "a")
+    below = await store.folders.create(account, "a/b")
+    renamed = await store.folders.rename(account, folder.id, "z")
+    assert renamed.mod_sequence > folder.mod_sequence
+    assert (await store.folders.get(account, below.id)).mod_sequence > below.mod_sequence
+    await store.folders.set_subscribed(account, folder.id, False)
+    unsubscribed = await store.folders.get(account, folder.id)
+    assert unsubscribed.mod_sequence > renamed.mod_sequence
+    await store.folders.set_subscribed(account, folder.id, False)
+    assert (await store.folders.get(account, folder.id)).mod_sequence == unsubscribed.mod_sequence

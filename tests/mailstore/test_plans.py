@@ -121,10 +121,10 @@ async def test_hot_queries_read_no_table_from_end_to_end(connection: Connection,
             [(await connection.fetchval("SELECT now()"))] * 3, [1] * 3, [False] * 3, [""] * 3,
         )  # fmt: skip
     uids = [100, 200, 300]
-    await assert_no_scan(connection, SET_FLAGS[0], folder, uids, 0, 1, None)
-    await assert_no_scan(connection, MOVE[0], folder, folder + 1, uids)
-    await assert_no_scan(connection, COPY[0], folder, folder + 1, uids)
-    await assert_no_scan(connection, EXPUNGE[0], folder, uids, 0, 100)
+    await assert_no_scan(connection, SET_FLAGS.chosen, folder, uids, 0, 1, None)
+    await assert_no_scan(connection, MOVE.chosen, folder, folder + 1, uids)
+    await assert_no_scan(connection, COPY.chosen, folder, folder + 1, uids)
+    await assert_no_scan(connection, EXPUNGE.chosen, folder, uids, 0, 100)
     await assert_no_scan(connection, CLAIM, 50)
     for text in ("word7", "subject:word7 common", "common", "word7 is:unread before:2026-01-01", "is:unread"):
         for within in (None, folder):

@@ -34,8 +34,10 @@ from postroad.protocols.smtp.envelope import (
 from postroad.transport.accepting.signing import Keys, StoredKey
 from postroad.transport.delivery.connections import Timeouts
 from postroad.transport.delivery.dispatcher import DispatchLimits
-from postroad.transport.delivery.limits import Backoff
-from postroad.transport.delivery.retry import Schedule
+from postroad.transport.delivery.judging import Schedule
+from postroad.transport.delivery.presence import Presence
+from postroad.transport.delivery.sites import Backoff
+from postroad.transport.delivery.source import AnySource
 from postroad.transport.service import Neighbours, Transport
 from tests.sink import Sink, running
 
@@ -164,6 +166,7 @@ class House:
         delivery: dict[str, Any] | None = None,
         smtp: dict[str, Any] | None = None,
         keys: Keys | None = None,
+        sources: Callable[[Presence], Sequence[AnySource]] = lambda _presence: (),
     ) -> Transport:
         """One worker's transport; `relay` is its smart host, else it delivers by MX."""
         settings = Settings(
@@ -193,13 +196,28 @@ class House:
             limits=DispatchLimits(
                 lease=lease,
                 connections=50,
-                connections_per_route=connections,
+                connections_per_site=connections,
                 mails_per_connection=100,
                 poll_seconds=poll_seconds,
-                bury_seconds=0.2,
+                reap_seconds=0.2,
             ),
             delivers=delivers,
+            sources=sources,
         )
+
+    async def age(self, **step: float) -> None:
+        """Let time pass for the queue, whose times are the database's: everything was that much earlier."""
+        async with self.database.transaction() as connection:
+            await connection.execute(
+                "UPDATE queue_envelope SET queued_at = queued_at - $1::interval", timedelta(**step)
+            )
+            await connection.execute(
+                "UPDATE queue_recipient SET next_attempt_at = next_attempt_at - $1::interval",
+                timedelta(**step),
+            )
+            await connection.execute(
+                "UPDATE queue_worker SET missed_at = missed_at - $1::interval", timedelta(**step)
+            )
 
     def session(self, principal: Principal | None = None, client: str = "192.0.2.9") -> SessionInfo:
         """An SMTP session."""
@@ -258,6 +276,23 @@ class House:
             "AND NOT EXISTS (SELECT FROM queue_envelope e WHERE e.message_id = c.message_id)"
         )
         assert not orphans, "content that nothing points at"
+
+
+class Plenty:
+    """Room for so many recipients, whatever their route; `barred` routes have none."""
+
+    def __init__(self, recipients: int, per_route: int | None = None, barred: Sequence[str] = ()) -> None:
+        self.recipients = recipients
+        self._per_route = recipients if per_route is None else per_route
+        self._barred = set(barred)
+
+    def of(self, route: str) -> int:
+        """How many there is room for."""
+        return 0 if route in self._barred else self._per_route
+
+    def take(self, route: str, recipients: int) -> int:
+        """As many of them as that."""
+        return min(recipients, self.of(route))
 
 
 class NoKeys:

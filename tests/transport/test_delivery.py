@@ -87,7 +87,7 @@ async def test_a_greylisted_mail_is_delivered_later(house: House, sink: Sink) ->
 
         await house.until(is_deferred)
         assert not sink.mails
-        house.clock.move(minutes=7)
+        await house.age(minutes=7)
         await sink.wait_for(1)
         await house.until_empty()
 

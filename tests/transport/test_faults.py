@@ -14,11 +14,11 @@ import pytest
 from postroad.message.address import Address
 from postroad.protocols.smtp.envelope import Envelope
 from postroad.transport.delivery.connections import Timeouts
-from postroad.transport.delivery.retry import Schedule
+from postroad.transport.delivery.judging import Schedule
 from postroad.transport.queue.rows import Queue
 from postroad.transport.service import Transport
 from tests.sink import STAGES, Sink
-from tests.transport.conftest import House, entered, mail, recipients
+from tests.transport.conftest import House, Plenty, entered, mail, recipients
 
 ANNA = Address.parse("anna@here.example")
 SOON = Schedule(first_delay=timedelta(milliseconds=50), longest_delay=timedelta(milliseconds=200))
@@ -84,25 +84,43 @@ async def test_a_worker_that_dies_leaves_its_mail_to_others(house: House, sink: 
             return bool(await house.database.fetchval("SELECT count(missed_at) FROM queue_worker"))
 
         await house.until(is_missed)
-        house.clock.move(seconds=20)
+        await house.age(seconds=20)
         await house.until_empty()
     arrived = Counter(sink.recipients)
     assert set(arrived) == {f"to{number}@there.example" for number in range(50)}
 
 
-async def test_a_lease_that_runs_out_means_try_again(house: House, sink: Sink) -> None:
+async def test_a_lease_of_a_worker_that_was_never_seen_means_try_again(house: House, sink: Sink) -> None:
     await house.domain()
     async with house.worker(sink, smtp=RELAY, delivers=False) as taker:
         await send(house, taker, "to@there.example")
-        leased = await taker.queue.claim(4711, house.clock(), timedelta(minutes=10), 10, 10)
+        leased = await taker.queue.claim(4711, Plenty(10))
         assert [each.recipients[0].attempts for each in leased] == [1]
-    async with house.worker(sink, smtp=RELAY) as worker:
-        worker.dispatcher.look()
-        assert await worker.queue.claim(1, house.clock(), timedelta(minutes=10), 10, 10) == []
-        house.clock.move(minutes=11)
+        assert await taker.queue.claim(1, Plenty(10)) == []
+    async with house.worker(sink, smtp=RELAY):
         await sink.wait_for(1)
         await house.until_empty()
     assert len(sink.mails) == 1
+
+
+async def test_no_clock_takes_mail_from_a_worker_that_lives(house: House, sink: Sink) -> None:
+    """The machine of the database, or another worker's, jumps ahead by days: leases stay where they are."""
+    await house.domain()
+    sink.hold = asyncio.Event()
+    async with house.worker(sink, smtp=RELAY, connections=1) as holder:
+        await asyncio.gather(*(send(house, holder, f"to{number}@there.example") for number in range(5)))
+        await house.until(lambda: seen(sink, "content"))
+        await house.age(days=2)
+        house.clock.move(days=2)
+        async with house.worker(sink, smtp=RELAY) as other:
+            await house.until(lambda: ready(other))
+            assert await other.queue.claim(other.presence.owner, Plenty(10)) == []
+            assert await other.queue.free() == 0
+            sink.hold.set()
+            sink.hold = None
+            await sink.wait_for(5)
+            await house.until_empty()
+    assert max(Counter(sink.recipients).values()) == 1
 
 
 async def test_stopping_gives_back_what_was_not_begun(house: House, sink: Sink) -> None:
@@ -165,8 +183,8 @@ async def test_large_mails_are_taken_in_hand_a_few_at_once(
     house: House, sink: Sink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What does not fit into the memory of one worker stays in the queue for a moment."""
-    monkeypatch.setattr("postroad.transport.delivery.leasing.MAX_BYTES_IN_HAND", 250_000)
-    monkeypatch.setattr("postroad.transport.delivery.hand.MAX_BYTES_IN_HAND", 250_000)
+    monkeypatch.setattr("postroad.transport.delivery.intake.MAX_BYTES_IN_FLIGHT", 250_000)
+    monkeypatch.setattr("postroad.transport.delivery.inflight.MAX_BYTES_IN_FLIGHT", 250_000)
     await house.domain()
     body = mail() + b"0123456789abcde\r\n" * 6000  # 100 KB
     async with house.worker(sink, smtp=RELAY, delivers=False) as taker:
@@ -178,7 +196,7 @@ async def test_large_mails_are_taken_in_hand_a_few_at_once(
 
         def watch(_mail: object) -> None:
             nonlocal most
-            most = max(most, worker.dispatcher._hand.size_bytes)
+            most = max(most, worker.dispatcher._in_flight.size_bytes)
 
         sink.on_mail = watch
         await sink.wait_for(10)
@@ -226,6 +244,16 @@ async def test_slow_answers_time_out_and_are_tried_again(house: House, sink: Sin
     assert set(sink.recipients) == {"to@there.example"}
 
 
+async def seen(sink: Sink, stage: str) -> bool:
+    """Whether a dialogue has come so far."""
+    return sink.seen[stage] > 0
+
+
+async def ready(worker: Transport) -> bool:
+    """Whether a worker has begun to lease."""
+    return worker.dispatcher._intake.may_begin
+
+
 def is_given_back(house: House) -> Callable[[], Awaitable[bool]]:
     """Whether some recipients are leased by nobody."""
 
@@ -237,17 +265,17 @@ def is_given_back(house: House) -> Callable[[], Awaitable[bool]]:
 
 async def kill(worker: Transport) -> None:
     """End a worker as SIGKILL would: every task of it, and its connection to the database."""
+    for kept in (*worker.dispatcher._intake._kept, worker.settlement._kept, worker.presence._kept):
+        if kept is not None:
+            await kept.stop()
     doomed = [
-        *worker.dispatcher._leasing._tasks,
-        *worker.dispatcher._opens,
-        worker.settlement._task,
-        worker.presence._task,
+        *worker.dispatcher._intake._lookups,
+        *(opening.task for opening in worker.dispatcher._openings if opening.task is not None),
     ]
     for task in doomed:
-        if task is not None:
-            task.cancel()
-    await asyncio.gather(*(task for task in doomed if task is not None), return_exceptions=True)
-    worker.dispatcher._is_stopping = True
+        task.cancel()
+    await asyncio.gather(*doomed, return_exceptions=True)
+    worker.dispatcher._is_stopping = worker.dispatcher._intake._is_stopping = True
     for session in tuple(worker.dispatcher._sessions):
         session.abort()
     assert worker.presence._connection is not None

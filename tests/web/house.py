@@ -65,6 +65,7 @@ class House:
     sign_in: SignIn
     app: WebApplication
     clock: Callable[[], datetime]
+    transport: Transport
     url: str = ""
 
     async def account(self, address: str = "lin@demo.example", name: str = "林晓", **more: object) -> int:
@@ -137,7 +138,9 @@ async def open_house(
             transport.submission,
         )
         app = create_app(services, web, clock, beside=lambda sign_on: beside(services, sign_on))
-        house = House(database, accounts, folders, entries, messages, append, services.sign_in, app, clock)
+        house = House(
+            database, accounts, folders, entries, messages, append, services.sign_in, app, clock, transport
+        )
         yield house
         app.stop()
 

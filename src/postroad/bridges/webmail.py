@@ -6,6 +6,7 @@ so that no error page, log line or link can hold any of it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, Protocol
 
@@ -53,6 +54,7 @@ def secretive(path: str, methods: Sequence[str], handler: Handler) -> Route:
     """A route whose handler gets the query string apart from the request, which loses it.
 
     HEAD is refused: who only wants to know whether a page is there must not sign in or change a password.
+    The path is taken in any case, as the systems of old that served these pages know none: `/mail/LOGIN.ASP`.
     """
 
     async def endpoint(request: Request) -> Response:
@@ -62,4 +64,6 @@ def secretive(path: str, methods: Sequence[str], handler: Handler) -> Route:
             raise HTTPException(405, headers={"allow": ", ".join(methods)})
         return await handler(request, query)
 
-    return Route(path, endpoint, methods=list(methods))
+    route = Route(path, endpoint, methods=list(methods))
+    route.path_regex = re.compile(route.path_regex.pattern, re.IGNORECASE)
+    return route

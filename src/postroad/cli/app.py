@@ -46,6 +46,7 @@ NOUNS = {
     "contact": ("postroad.cli.contact:app", "Contacts of a customer: lists, import, export …"),
     "template": ("postroad.cli.template:app", "Templates of a customer: add, list, show, approve, remove."),
     "task": ("postroad.cli.task:app", "Campaign tasks: add, list, show, pause, resume, cancel, recipients …"),
+    "database": ("postroad.cli.database:app", "The embedded database: upgrade."),
     "queue": (
         "postroad.cli.queue:app",
         "Mail on its way out: list, show, retry, hold, release, drop, stats.",

@@ -240,6 +240,7 @@ ERRORS = {
     "postroad.db.migrate.SchemaTooNew": "schema-too-new",
     "postroad.db.migrate.SchemaChanged": "schema-changed",
     "postroad.db.migrate.MigrationFailed": "migration-failed",
+    "postroad.db.pooler.PoolerInTheWay": "pooler-in-the-way",
     "postroad.db.pool.DatabaseUnavailable": "database-unavailable",
     "postroad.mailstore.errors.BlobMissing": "blob-missing",
     "postroad.mailstore.errors.BlobsFull": "disk-full",

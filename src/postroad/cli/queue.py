@@ -17,8 +17,8 @@ from postroad.db.notify import Announcer
 from postroad.events.outbox import Outbox
 from postroad.mailstore.blobs import Blobs
 from postroad.mailstore.messages import Messages
-from postroad.transport.accepting.planning import mail_id_of
-from postroad.transport.queue.queued_mails import QueuedMails, QueuedRow, Selection
+from postroad.transport.queue.mail_ids import mail_id_of
+from postroad.transport.queue.queued_mails import QueuedMails, QueuedRow, Selection, Stopped
 
 _MAIL_ID = re.compile(r"[0-9A-Fa-f]{1,15}\Z")  # fits a bigint
 
@@ -124,7 +124,7 @@ async def retry(*ids: Id, which: Which = WHATEVER, desk: DeskArgument) -> Answer
 @app.command
 async def hold(*ids: Id, which: Which = WHATEVER, desk: DeskArgument) -> Answer:
     """Keep from being tried until released."""
-    return await _each(desk, "held", QueuedMails.hold, _selections(ids, which))
+    return await _stop(desk, "held", QueuedMails.hold, _selections(ids, which))
 
 
 @app.command
@@ -138,7 +138,7 @@ async def drop(*ids: Id, which: Which = WHATEVER, desk: DeskArgument) -> Answer:
     """Remove from the queue; the senders are not told."""
     selections = _selections(ids, which)
     desk.confirm("ask-drop")
-    return await _each(desk, "dropped", QueuedMails.drop, selections)
+    return await _stop(desk, "dropped", QueuedMails.drop, selections)
 
 
 @app.command
@@ -177,7 +177,7 @@ async def _queue(desk: Desk) -> AsyncIterator[QueuedMails]:
     async with desk.database() as database, Announcer(database) as announcer:
         blobs = Blobs(desk.settings.blob_location)
         messages = Messages(database, blobs, desk.settings.storage.inline_bytes)
-        yield QueuedMails(database, messages, Outbox(), announcer, desk.clock)
+        yield QueuedMails(database, messages, Outbox(), announcer)
 
 
 async def _each(
@@ -189,6 +189,21 @@ async def _each(
     async with _queue(desk) as queue:
         count = sum([await change(queue, which) for which in selections])
     return Answer({word: count}, [desk.say(f"queue-{word}", count=count)])
+
+
+async def _stop(
+    desk: Desk,
+    word: str,
+    change: Callable[[QueuedMails, Selection], Awaitable[Stopped]],
+    selections: list[Selection],
+) -> Answer:
+    async with _queue(desk) as queue:
+        stopped = [await change(queue, which) for which in selections]
+    count, on_the_wire = sum(each.recipients for each in stopped), sum(each.on_the_wire for each in stopped)
+    lines = [desk.say(f"queue-{word}", count=count)]
+    if on_the_wire:
+        lines.append(desk.say("queue-on-the-wire", count=on_the_wire))
+    return Answer({word: count, "on_the_wire": on_the_wire}, lines)
 
 
 def _selections(ids: tuple[str, ...], which: Which) -> list[Selection]:

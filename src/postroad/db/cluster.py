@@ -66,8 +66,10 @@ class Cluster:
         door: SqlDoor | None = None,
         durable: bool = True,
         shared_root: Path = SHARED_ROOT,
+        binaries: Path | None = None,
     ) -> None:
-        """`durable=False` gives up safety against power cuts (tests only).
+        """`binaries` are the programs to use, by default those found here. `durable=False` gives up safety
+        against power cuts (tests only).
 
         `door` is where OA systems come in; a cluster that runs with another one is started again if nobody
         else uses it.
@@ -81,7 +83,7 @@ class Cluster:
         self._shared_root = shared_root
         self._users: IO[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._binaries: Path | None = None
+        self._binaries = binaries
 
     # -- for everyone
 
@@ -245,8 +247,9 @@ class Cluster:
         version = version_of(binaries) or "unknown"
         if made_by != version.split(".")[0]:
             raise ClusterFailed(
-                f"{home} was made by PostgreSQL {made_by}, here is {version}: "
-                "restore a backup into a new data directory"
+                f"{home} was made by PostgreSQL {made_by}, here is {version}: `postroad database upgrade` "
+                f"carries it over; it needs the programs of PostgreSQL {made_by} once more (the package "
+                f"postgresql-{made_by}, or --old-binaries)"
             )
         if (process_id := self.postmaster()) is None:
             self._clear_remains(home)

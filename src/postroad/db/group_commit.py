@@ -14,9 +14,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-import asyncpg
-
-from postroad.db.pool import CONNECTION_ERRORS, Connection, Database, DatabaseUnavailable
+from postroad.db.pool import (
+    CONFLICT_RETRIES,
+    CONNECTION_ERRORS,
+    Connection,
+    Database,
+    DatabaseUnavailable,
+    TransactionConflict,
+    pause_after_conflict,
+    process_of,
+)
 
 MAX_BATCH = 200  # mails
 MAX_BATCH_BYTES = 8 * 1024 * 1024
@@ -29,7 +36,6 @@ MAX_WAITING = 10_000  # mails; past it the door says 4xx rather than keep everyb
 BATCH_SECONDS = 25.0  # for everything before COMMIT
 RESOLVE_SECONDS = 20.0  # to learn what became of a COMMIT whose answer was lost
 CANCEL_GRACE_SECONDS = 5.0
-_RETRYABLE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 
 class CommitFailed(Exception):
@@ -45,8 +51,11 @@ class Weighed(Protocol):
         ...
 
     @property
-    def witness(self) -> int:
-        """A message id that exists in the store exactly when this was committed."""
+    def witness(self) -> int | None:
+        """A message id that exists in the store exactly when this was committed.
+
+        None: there is none, and the transaction's own number is asked for, a trip more.
+        """
         ...
 
 
@@ -208,35 +217,42 @@ class GroupCommit(Generic[Item]):
 async def commit_durably(
     database: Database,
     write_in: Callable[[Connection], Awaitable[Callable[[], None]]],
-    witness: int | Callable[[], int | None],
+    witness: int | Callable[[], int | None] | None = None,
 ) -> None:
     """Run one transaction and learn for certain what became of it; then do what `write_in` returned.
 
     `witness` is a message id that exists exactly when it was committed, or gives that id once `write_in` has
-    come that far; None says that nobody will be able to tell. A deadlock is tried once more.
+    come that far; without one the transaction's own number tells. What lost against another transaction is
+    tried again, a few times, so `write_in` may be called anew.
     Raises `CommitFailed` when nothing was written or nobody can say; errors of `write_in` pass through.
     """
+    for retry in range(CONFLICT_RETRIES):
+        try:
+            await _attempt(database, write_in, witness)
+            return
+        except TransactionConflict:
+            await pause_after_conflict(retry)
     try:
         await _attempt(database, write_in, witness)
-    except _RETRYABLE:
-        await _attempt(database, write_in, witness)
+    except TransactionConflict as error:
+        raise CommitFailed(str(error)) from error
 
 
-async def _commit_at_once(database: Database, at_once: AtOnce, witness: int) -> bool:
+async def _commit_at_once(database: Database, at_once: AtOnce, witness: int | None) -> bool:
     """Whether the statement wrote everything; False when it wrote nothing, and the longer way may do it."""
     backend = 0
     try:
         async with database.connection() as connection:
-            backend = connection.get_server_pid()
+            backend = process_of(connection)
             async with asyncio.timeout(BATCH_SECONDS):
                 then = await at_once.write(connection)
-    except _RETRYABLE:
+    except TransactionConflict:
         return False
-    except (DatabaseUnavailable, TimeoutError) as error:
-        if backend == 0:
+    except DatabaseUnavailable as error:
+        if backend == 0 or error.is_refusal:
             raise CommitFailed(str(error)) from error
         # The statement is its own COMMIT: it may have been done although no answer came.
-        if not await was_committed(database, witness, backend):
+        if witness is None or not await was_committed(database, witness, backend):
             raise CommitFailed("the connection was lost while committing") from error
         then = at_once.resolved
     if then is not None:
@@ -247,18 +263,21 @@ async def _commit_at_once(database: Database, at_once: AtOnce, witness: int) -> 
 async def _attempt(
     database: Database,
     write_in: Callable[[Connection], Awaitable[Callable[[], None]]],
-    witness: int | Callable[[], int | None],
+    witness: int | Callable[[], int | None] | None,
 ) -> None:
     is_committing = False
     backend = 0
+    number: str | None = None
     try:
         async with database.connection() as connection:
-            backend = connection.get_server_pid()
+            backend = process_of(connection)
             transaction = connection.transaction()
             async with asyncio.timeout(BATCH_SECONDS) as deadline:
                 await transaction.start()
                 try:
                     then = await write_in(connection)
+                    if witness is None:
+                        number = await connection.fetchval(_NUMBER)
                 except BaseException:
                     with suppress(*CONNECTION_ERRORS):
                         await transaction.rollback()
@@ -266,21 +285,28 @@ async def _attempt(
                 deadline.reschedule(None)
             is_committing = True
             await transaction.commit()
-    except TimeoutError as error:
-        raise CommitFailed("the database did not write in time") from error
+    except TransactionConflict:
+        raise
     except DatabaseUnavailable as error:
-        if not is_committing:
+        if not is_committing or error.is_refusal:
             raise CommitFailed(str(error)) from error
-        found = witness() if callable(witness) else witness
+        found = number if witness is None else witness() if callable(witness) else witness
         if found is None or not await was_committed(database, found, backend):
             raise CommitFailed("the connection was lost while committing") from error
     then()
 
 
-async def was_committed(database: Database, witness: int, backend: int) -> bool:
+# As text: asyncpg knows no xid8. NULL when nothing was written.
+_NUMBER = "SELECT pg_current_xact_id_if_assigned()::text"
+_IS_STORED = "SELECT EXISTS (SELECT FROM content WHERE message_id = $1)"
+_IS_COMMITTED = "SELECT coalesce(pg_xact_status($1::text::xid8) = 'committed', false)"
+
+
+async def was_committed(database: Database, witness: int | str, backend: int) -> bool:
     """Whether the transaction of a lost COMMIT took place: its rows are there, or its backend has ended.
 
-    False also when nobody can say in time: better a mail twice than a mail lost.
+    `witness` is a message id, or a transaction's number as text. False also when nobody can say in time:
+    better a mail twice than a mail lost.
     """
     until = time.monotonic() + RESOLVE_SECONDS
     while time.monotonic() < until:
@@ -290,7 +316,7 @@ async def was_committed(database: Database, witness: int, backend: int) -> bool:
                 "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1)", backend
             )
             is_found = await database.fetchval(
-                "SELECT EXISTS (SELECT FROM content WHERE message_id = $1)", witness
+                _IS_COMMITTED if isinstance(witness, str) else _IS_STORED, witness
             )
         except DatabaseUnavailable:
             await asyncio.sleep(0.25)

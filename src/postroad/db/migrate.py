@@ -15,7 +15,14 @@ from importlib.resources.abc import Traversable
 
 import asyncpg
 
-from postroad.db.pool import CONNECTION_ERRORS, DatabaseUnavailable, connect, is_unavailable
+from postroad.db.pool import (
+    CONNECTION_ERRORS,
+    DatabaseUnavailable,
+    connect,
+    is_unavailable,
+    session_settings,
+)
+from postroad.db.pooler import check_sessions
 
 # Any constant will do; this one is the bytes of "pstroad1" and so recognisable in pg_locks.
 ADVISORY_LOCK = int.from_bytes(b"pstroad1")
@@ -76,9 +83,10 @@ def read_migrations(directory: Traversable | None = None) -> list[Migration]:
 async def migrate(dsn: str, migrations: list[Migration] | None = None) -> list[int]:
     """Bring the database up to this release; gives the versions applied now, in order.
 
-    Raises `SchemaTooNew`, `SchemaChanged`, `MigrationFailed` or `DatabaseUnavailable`.
+    Raises `SchemaTooNew`, `SchemaChanged`, `MigrationFailed`, `PoolerInTheWay` or `DatabaseUnavailable`.
     """
     wanted = read_migrations() if migrations is None else migrations
+    await check_sessions(dsn, session_settings())  # the lock below would be nobody's
     connection = await connect(dsn)
     try:
         # A session's lock, not a transaction's: each file is a transaction of its own.

@@ -1,12 +1,26 @@
-"""Reading what happened: in order, no late commit skipped, each reader at its own pace. And forgetting it."""
+"""Reading what happened: in order, no late commit skipped, each reader at its own pace. And forgetting it.
+
+Order is by id. Ids are drawn before commits, and not in their order, so a reader that took whatever it sees
+would skip a late commit. But whoever writes an event holds a lock on the table from before its id is drawn
+until its commit is visible. So a reader notes the last id drawn, then waits for those who are writing at that
+moment: what it does not see up to that id afterwards will never be there. Nobody else is waited for: no other
+reader, no transaction of another database, none of ours that has written no event. What is left is one that
+has written an event and goes on: it holds readers back until it ends, which the pool sees to (no statement
+runs for more than a minute, no transaction idles for more than two).
+"""
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from postroad.db.pool import CONNECTION_ERRORS
 
 if TYPE_CHECKING:
     from postroad.db.pool import Connection, Database
@@ -14,13 +28,10 @@ if TYPE_CHECKING:
 KEEP_READ = timedelta(days=3)  # to look at afterwards
 KEEP_UNREAD = timedelta(days=30)  # a reader that has been away longer has to start anew
 SWEEP_BATCH = 10_000
+PATIENCE_SECONDS = 1.0  # for those who are writing; then what was certain before is all there is for now
+POLL_SECONDS = 0.01  # they take some milliseconds
 
-
-class Position(NamedTuple):
-    """A place in the stream: order is by `xact`, the transaction that wrote, then `id`."""
-
-    xact: int
-    id: int
+Position: TypeAlias = int  # a place in the stream: the id of an event
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,31 +45,59 @@ class RecordedEvent:
     created_at: datetime
 
 
-# A transaction numbered below the snapshot's xmin is over, and none below it can begin: what this query has
-# not seen below xmin will never appear there.
+_LAST_DRAWN = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM event_id_seq"
+# Who has written to the table, and whose transaction is not over; for its moment, a sweep of `Retention` too.
+_WRITERS = """
+SELECT virtualtransaction FROM pg_locks
+WHERE locktype = 'relation' AND relation = 'event'::regclass AND mode = 'RowExclusiveLock' AND granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 _READ = """
-SELECT e.xact::text::bigint AS xact, e.id, e.kind, e.account_id, e.payload, e.created_at
-FROM event_consumer c
-JOIN event e ON (e.xact, e.id) > (c.last_xact, c.last_id)
-WHERE c.name = $1 AND e.xact < pg_snapshot_xmin(pg_current_snapshot())
-ORDER BY e.xact, e.id
-LIMIT $2
+SELECT e.id, e.kind, e.account_id, e.payload, e.created_at
+FROM event_consumer c JOIN event e ON e.id > c.position
+WHERE c.name = $1 AND e.id <= $2
+ORDER BY e.id
+LIMIT $3
 """
+_ACKNOWLEDGE = "UPDATE event_consumer SET position = $2, updated_at = now() WHERE name = $1 AND position < $2"
 
-_ACKNOWLEDGE = """
-UPDATE event_consumer SET last_xact = $2::text::xid8, last_id = $3, updated_at = now()
-WHERE name = $1 AND (last_xact, last_id) < ($2::text::xid8, $3)
-"""
+
+class Claim:
+    """Events that no other process has in hand. Nothing of the database is held while they are worked on,
+    but a connection."""
+
+    def __init__(self, connection: Connection, name: str, events: list[RecordedEvent]) -> None:
+        self.events = events
+        self._connection = connection
+        self._name = name
+        self.is_settled = not events
+
+    @asynccontextmanager
+    async def settling(self) -> AsyncIterator[Connection]:
+        """A short transaction that acknowledges the events when it is committed.
+
+        What is written in it happens exactly once for each event.
+        """
+        async with self._connection.transaction():
+            yield self._connection
+            if self.events:
+                await self._connection.execute(_ACKNOWLEDGE, self._name, self.events[-1].position)
+        self.is_settled = True
 
 
 class EventReader:
     """One named reader of the outbox; all processes that use the name share its position."""
 
-    def __init__(self, database: Database, name: str) -> None:
+    def __init__(
+        self, database: Database, name: str, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         """Read for `name`, which starts at the oldest event kept when it is new."""
         self._database = database
         self._name = name
+        self._monotonic = monotonic
         self._is_known = False
+        self._certain = 0  # up to here nothing will appear that is not there
+        self._awaited: tuple[int, set[str]] | None = None  # the next such id, and who must end first
 
     async def read(self, limit: int) -> list[RecordedEvent]:
         """The next events after the last acknowledged one, at most `limit`. Raises `DatabaseUnavailable`.
@@ -71,50 +110,69 @@ class EventReader:
 
     async def acknowledge(self, upto: Position) -> None:
         """Never give the events up to and including `upto` again."""
-        await self._database.execute(_ACKNOWLEDGE, self._name, str(upto.xact), upto.id)
+        await self._database.execute(_ACKNOWLEDGE, self._name, upto)
 
     @asynccontextmanager
-    async def claim(self, limit: int) -> AsyncIterator[tuple[Connection, list[RecordedEvent]]]:
-        """The next events, with the transaction that acknowledges them when the body ends.
+    async def claim(self, limit: int) -> AsyncIterator[Claim]:
+        """The next events, for this process alone until the body ends; none while another has the claim.
 
-        What the body writes on the connection happens exactly once for each event. No events while another
-        process has the claim.
+        They are acknowledged in `Claim.settling`, or else when the body ends. A body that raises, or a
+        connection that breaks, leaves them to be claimed again. Work that takes long (a call to a stranger's
+        host) belongs before `settling`: no transaction is open there. Raises `DatabaseUnavailable`.
         """
         async with self._database.connection() as connection:
             await self._ensure(connection)
-            async with connection.transaction():
-                held = await connection.fetchval(
-                    "SELECT 1 FROM event_consumer WHERE name = $1 FOR UPDATE SKIP LOCKED", self._name
-                )
-                events = await self._read_in(connection, limit) if held else []
-                yield connection, events
-                if events:
-                    upto = events[-1].position
-                    await connection.execute(_ACKNOWLEDGE, self._name, str(upto.xact), upto.id)
+            # A session's lock, which goes with the connection: held without a transaction.
+            if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", self._lock):
+                yield Claim(connection, self._name, [])
+                return
+            try:
+                claim = Claim(connection, self._name, await self._read_in(connection, limit))
+                yield claim
+                if not claim.is_settled:
+                    async with claim.settling():
+                        pass
+            finally:
+                with suppress(*CONNECTION_ERRORS):
+                    await connection.execute("SELECT pg_advisory_unlock($1)", self._lock)
+
+    @property
+    def _lock(self) -> int:
+        digest = hashlib.sha256(f"postroad events {self._name}".encode()).digest()
+        return int.from_bytes(digest[:8], signed=True)
 
     async def _ensure(self, connection: Connection) -> None:
-        if self._is_known:
-            return
-        await connection.execute(
-            "INSERT INTO event_consumer (name) VALUES ($1) ON CONFLICT DO NOTHING", self._name
-        )
-        if await connection.fetchval(_IS_FROM_ELSEWHERE):
-            async with connection.transaction():
-                await _rebase_in(connection)
-        self._is_known = True
+        if not self._is_known:
+            await connection.execute(
+                "INSERT INTO event_consumer (name) VALUES ($1) ON CONFLICT DO NOTHING", self._name
+            )
+            self._is_known = True
 
     async def _read_in(self, connection: Connection, limit: int) -> list[RecordedEvent]:
-        rows = await connection.fetch(_READ, self._name, limit)
-        return [
-            RecordedEvent(
-                position=Position(row["xact"], row["id"]),
-                kind=row["kind"],
-                account_id=row["account_id"],
-                payload=row["payload"],
-                created_at=row["created_at"],
-            )
-            for row in rows
-        ]
+        await self._advance(connection)
+        rows = await connection.fetch(_READ, self._name, self._certain, limit)
+        return [RecordedEvent(*row) for row in rows]
+
+    async def _advance(self, connection: Connection) -> None:
+        """Move `_certain` as far as may be, waiting a little for those who are writing."""
+        if self._awaited is None:
+            last = await connection.fetchval(_LAST_DRAWN)
+            if last == self._certain:
+                return
+            # After the id, in a statement of its own: who drew it has the lock by then, or is done.
+            self._awaited = (last, await self._writers(connection))
+        last, writers = self._awaited
+        until = self._monotonic() + PATIENCE_SECONDS
+        while writers:
+            writers &= await self._writers(connection)
+            if writers:
+                if self._monotonic() > until:
+                    return
+                await asyncio.sleep(POLL_SECONDS)
+        self._certain, self._awaited = last, None
+
+    async def _writers(self, connection: Connection) -> set[str]:
+        return {row["virtualtransaction"] for row in await connection.fetch(_WRITERS)}
 
 
 class Retention:
@@ -132,12 +190,12 @@ class Retention:
         while True:
             status = await self._database.execute(
                 """
-                DELETE FROM event WHERE (xact, id) IN (
-                    SELECT e.xact, e.id FROM event e
+                DELETE FROM event WHERE id IN (
+                    SELECT e.id FROM event e
                     WHERE e.created_at < $1
                        OR (e.created_at < $2 AND NOT EXISTS (
-                            SELECT FROM event_consumer c WHERE (c.last_xact, c.last_id) < (e.xact, e.id)))
-                    ORDER BY e.xact, e.id LIMIT $3)
+                            SELECT FROM event_consumer c WHERE c.position < e.id))
+                    ORDER BY e.id LIMIT $3)
                 """,
                 now - KEEP_UNREAD,
                 now - KEEP_READ,
@@ -147,32 +205,3 @@ class Retention:
             total += deleted
             if deleted < SWEEP_BATCH:
                 return total
-
-
-# Whatever a snapshot shows is numbered below its xmax, unless the numbers are those of another cluster.
-_IS_FROM_ELSEWHERE = """
-SELECT EXISTS (SELECT FROM event WHERE xact >= pg_snapshot_xmax(pg_current_snapshot()))
-    OR EXISTS (SELECT FROM event_consumer WHERE last_xact >= pg_snapshot_xmax(pg_current_snapshot()))
-"""
-
-
-async def _rebase_in(connection: Connection) -> None:
-    """Make positions right again in a database that was restored into another cluster.
-
-    Transaction numbers mean nothing in a new cluster: old ones may lie in its future. All restored events get
-    the lowest one, and each reader begins at its first unread one (it may see some of them again).
-    """
-    await connection.execute("LOCK TABLE event_consumer, event IN SHARE ROW EXCLUSIVE MODE")
-    if not await connection.fetchval(_IS_FROM_ELSEWHERE):
-        return  # another process was first
-    await connection.execute(
-        """
-        WITH unread AS (
-            SELECT c.name, coalesce(min(e.id) - 1, (SELECT coalesce(max(id), 0) FROM event)) AS last_id
-            FROM event_consumer c LEFT JOIN event e ON (e.xact, e.id) > (c.last_xact, c.last_id)
-            GROUP BY c.name)
-        UPDATE event_consumer c SET last_xact = '1', last_id = unread.last_id
-        FROM unread WHERE unread.name = c.name
-        """
-    )
-    await connection.execute("UPDATE event SET xact = '1'")

@@ -1,7 +1,8 @@
 """One mail put into a folder directly: drafts, copies of what was sent, imports, later IMAP's APPEND.
 
-One transaction for content and entry. A draft that is saved again is a new mail in the place of the old one,
-because content never changes (RFC 9051 2.3.1.1: a UID names one content for ever).
+One transaction for content and entry, shared with others that come at the same time. A draft that is saved
+again is a new mail in the place of the old one, because content never changes (RFC 9051 2.3.1.1: a UID names
+one content for ever).
 """
 
 from __future__ import annotations
@@ -10,15 +11,14 @@ from collections.abc import Callable
 from datetime import datetime
 
 from ..db.pool import Database
-from ..message.summary import MessageSummary, summarise
-from .changes import ChangeSink, FolderChanged
-from .delivery import Delivered, Delivery, deliver_in
-from .errors import NoSuchFolder, QuotaExceeded
-from .filing import expunge_in
+from ..message.summary import MessageSummary
+from .changes import ChangeSink
+from .delivery import Delivered, Delivery
 from .flags import NO_FLAGS, Flag
 from .folders import Role
 from .messages import Messages
-from .quota import over_quota_in
+from .summaries import summarised
+from .together import Put, Puts
 
 
 class Append:
@@ -27,9 +27,8 @@ class Append:
     def __init__(
         self, database: Database, messages: Messages, changes: ChangeSink, clock: Callable[[], datetime]
     ) -> None:
-        self._database = database
         self._messages = messages
-        self._changes = changes
+        self._puts = Puts(database, messages, changes)
         self._clock = clock
 
     async def put(
@@ -76,7 +75,7 @@ class Append:
         received_at: datetime | None,
         summary: MessageSummary | None,
     ) -> Delivered:
-        mail = await self._messages.prepare(body, summary if summary is not None else summarise(body))
+        mail = await self._messages.prepare(body, summary if summary is not None else await summarised(body))
         role, folder_id = (folder, None) if isinstance(folder, Role) else (Role.INBOX, folder)
         delivery = Delivery.of(
             mail,
@@ -87,15 +86,6 @@ class Append:
             flags,
             keywords,
         )
-        async with self._database.transaction() as connection:
-            await self._messages.store_in(connection, [mail])
-            if old_uid is not None and folder_id is not None:
-                await expunge_in(connection, account_id, folder_id, [old_uid], NO_FLAGS, 1)
-            placed = (await deliver_in(connection, [delivery]))[0]
-            # Unlike incoming mail, what people put somewhere does not go elsewhere instead.
-            if placed is None or (folder_id is not None and placed.folder_id != folder_id):
-                raise NoSuchFolder("there is no such folder")
-            if await over_quota_in(connection, account_id):
-                raise QuotaExceeded("the mail does not fit into the mailbox")
-        self._changes.announce([FolderChanged(account_id, placed.folder_id, placed.mod_sequence)])
+        replaced = None if old_uid is None or folder_id is None else (folder_id, old_uid)
+        [placed] = await self._puts.put(Put(account_id, [mail], [delivery], replaced))
         return placed

@@ -17,15 +17,18 @@ from ..events.outbox import Event, recording, recording_arguments
 from .delivery import PLACING_BY_ROLE, Delivered, Delivery, placing_arguments
 from .messages import CONTENT_COLUMNS, MESSAGE_COLUMNS, NewContent, NewMail, content_row, message_row
 
-# `complete` divides by zero unless every delivery found its folder: then nothing at all has been written.
+# Other clauses write too, so one delivery without its folder must undo the whole statement: `not_placed()`
+# raises this.
+_NOT_PLACED = "PR001"
 _PLACE = f"""
 {PLACING_BY_ROLE}, complete AS MATERIALIZED (
-    SELECT 1 / (count(*) = cardinality($1::bigint[]))::int AS checked FROM placed
+    SELECT CASE WHEN count(*) = cardinality($1::bigint[]) THEN true ELSE not_placed() END AS is_whole
+    FROM placed
 )
 """
 _PLACED = """
 SELECT p.ordinal, p.account_id, p.found_id, p.uid, p.mod_sequence
-FROM complete LEFT JOIN placed p ON true WHERE complete.checked = 1
+FROM complete LEFT JOIN placed p ON true WHERE complete.is_whole
 """
 _STORE = f"""
 stored AS (
@@ -78,7 +81,9 @@ async def arrive(
     statement, arguments = compound((*clauses, *further), _PLACED if deliveries else "SELECT")
     try:
         found = await connection.fetch(statement, *arguments)
-    except asyncpg.DivisionByZeroError as error:
+    except asyncpg.PostgresError as error:
+        if error.sqlstate != _NOT_PLACED:
+            raise
         raise NotPlaced("a folder that a mail goes to is not there") from error
     if not deliveries:
         return []

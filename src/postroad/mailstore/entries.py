@@ -10,18 +10,20 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from ..db.pool import Connection, Database
 from .changes import ChangeSink, FolderChanged
 from .delivery import Delivered, Delivery, deliver_in
 from .errors import NoSuchFolder, NoSuchMessage, QuotaExceeded
-from .filing import EntryFlags, FlagsChanged, Transferred, copy_in, expunge_in, move_in, set_flags_in
+from .filing import EntryFlags, FlagsChanged, Transferred, copy_in, expunge_in, set_flags_in
 from .flags import NO_FLAGS, Flag, FlagChange
 from .quota import over_quota_in
+from .together import Move, Moves
 
 MAX_PAGE = 1000  # rows of one page; a screen shows 50
-MAX_UIDS = 100_000  # in one call; an IMAP command on a larger set is cut by its caller
+FETCHED_AT_ONCE = 10_000  # UIDs a query
 MAX_THREAD = 500  # mails of one conversation shown
 CHANGED_AT_ONCE = 5000  # entries a transaction: under half a second with the folder's lock held
 _LAST_UID = 2**62
@@ -89,6 +91,7 @@ class Entries:
         self._database = database
         self._changes = changes
         self._at_once = at_once
+        self._moves = Moves(database, changes)
 
     async def deliver_in(
         self, connection: Connection, deliveries: Sequence[Delivery]
@@ -136,15 +139,19 @@ class Entries:
         return found[0]
 
     async def fetch(self, account_id: int, folder_id: int, uids: Sequence[int]) -> list[Entry]:
-        """Return the entries of these UIDs that exist, oldest first."""
-        rows = await self._database.fetch(
-            f"SELECT {ENTRY_COLUMNS} FROM entry e JOIN message m ON m.id = e.message_id "
-            f"WHERE e.folder_id = {OWN_FOLDER} AND e.uid = ANY($3::bigint[]) ORDER BY e.uid",
-            folder_id,
-            account_id,
-            list(uids[:MAX_UIDS]),
-        )
-        return [entry_of(row) for row in rows]
+        """Return the entries of these UIDs that exist, oldest first: as many as were asked for."""
+        wanted = sorted(set(uids))
+        found: list[Entry] = []
+        for start in range(0, len(wanted), FETCHED_AT_ONCE):
+            rows = await self._database.fetch(
+                f"SELECT {ENTRY_COLUMNS} FROM entry e JOIN message m ON m.id = e.message_id "
+                f"WHERE e.folder_id = {OWN_FOLDER} AND e.uid = ANY($3::bigint[]) ORDER BY e.uid",
+                folder_id,
+                account_id,
+                wanted[start : start + FETCHED_AT_ONCE],
+            )
+            found.extend(map(entry_of, rows))
+        return found
 
     async def neighbours(self, account_id: int, folder_id: int, uid: int) -> tuple[int | None, int | None]:
         """Return the UIDs of the next newer and the next older entry, None at the ends."""
@@ -197,19 +204,20 @@ class Entries:
 
         None when removals that old are forgotten: the caller must compare all UIDs. Raises `NoSuchFolder`.
         """
-        floor = await self._database.fetchval(
-            "SELECT expunged_floor FROM folder WHERE id = $1 AND account_id = $2", folder_id, account_id
-        )
-        if floor is None:
-            raise NoSuchFolder("there is no such folder")
-        if mod_sequence < floor:
-            return None
-        rows = await self._database.fetch(
-            "SELECT DISTINCT uid FROM expunged WHERE folder_id = $1 AND mod_sequence > $2 ORDER BY uid",
+        # Floor and removals from one snapshot: between two statements a sweep may forget some, and what is
+        # left would pass for all.
+        row = await self._database.fetchrow(
+            "SELECT CASE WHEN $3 >= f.expunged_floor THEN ARRAY(SELECT DISTINCT x.uid FROM expunged x "
+            "WHERE x.folder_id = f.id AND x.mod_sequence > $3 ORDER BY x.uid) END AS uids "
+            "FROM folder f WHERE f.id = $1 AND f.account_id = $2",
             folder_id,
+            account_id,
             mod_sequence,
         )
-        return [row["uid"] for row in rows]
+        if row is None:
+            raise NoSuchFolder("there is no such folder")
+        uids: list[int] | None = row["uids"]
+        return uids
 
     async def set_flags(
         self,
@@ -227,8 +235,16 @@ class Entries:
         changed: list[EntryFlags] = []
         refused: list[int] = []
         async for some in self._pieces(account_id, folder_id, uids):
-            async with self._database.transaction() as connection:
-                done = await set_flags_in(connection, account_id, folder_id, some, change, unchanged_since)
+            done = await self._database.commit(
+                partial(
+                    set_flags_in,
+                    account_id=account_id,
+                    folder_id=folder_id,
+                    uids=some,
+                    change=change,
+                    unchanged_since=unchanged_since,
+                )
+            )
             changed.extend(done.changed)
             refused.extend(done.refused)
             if done.changed:
@@ -245,10 +261,8 @@ class Entries:
         """
         moved: list[tuple[int, int]] = []
         async for some in self._pieces(account_id, source_id, [] if source_id == target_id else uids):
-            async with self._database.transaction() as connection:
-                done = await move_in(connection, account_id, source_id, some, target_id)
+            done = await self._moves.move(Move(account_id, source_id, some, target_id))
             moved.extend(done.uids)
-            self._announce_transfer(account_id, source_id, target_id, done)
         return replace(done, uids=tuple(moved))
 
     async def copy(
@@ -258,10 +272,14 @@ class Entries:
 
         Raises `NoSuchFolder`, `QuotaExceeded`.
         """
-        async with self._database.transaction() as connection:
+
+        async def work(connection: Connection) -> Transferred:
             done = await copy_in(connection, account_id, source_id, uids, target_id)
             if done.uids and await over_quota_in(connection, account_id):
                 raise QuotaExceeded("the copies do not fit into the mailbox")
+            return done
+
+        done = await self._database.commit(work)
         self._announce_transfer(account_id, source_id, target_id, done)
         return done
 
@@ -312,10 +330,16 @@ class Entries:
         removed: list[int] = []
         # In pieces: deliveries to the folder wait for its lock no longer than one of them takes.
         while True:
-            async with self._database.transaction() as connection:
-                mod_sequence, gone = await expunge_in(
-                    connection, account_id, folder_id, uids, only_with, self._at_once
+            mod_sequence, gone = await self._database.commit(
+                partial(
+                    expunge_in,
+                    account_id=account_id,
+                    folder_id=folder_id,
+                    uids=uids,
+                    only_with=only_with,
+                    limit=self._at_once,
                 )
+            )
             removed.extend(gone)
             if gone:
                 self._changes.announce([FolderChanged(account_id, folder_id, mod_sequence)])

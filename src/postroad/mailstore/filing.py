@@ -8,15 +8,15 @@ RFC 9051 6.4.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import asyncpg
 
 from ..db.pool import Connection
-from .delivery import note_keywords_in
+from .delivery import forget_keywords_in, note_keywords_in
 from .errors import NoSuchFolder
-from .flags import Flag, FlagChange
+from .flags import MAX_KEYWORDS, Flag, FlagChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,37 +53,48 @@ class Transferred:
 
 async def lock_folders_in(connection: Connection, account_id: int, folder_ids: Sequence[int]) -> None:
     """Lock folders of an account in the order of ids. Raises `NoSuchFolder` if one is not there."""
+    await lock_owned_folders_in(connection, [(account_id, folder_id) for folder_id in folder_ids])
+
+
+async def lock_owned_folders_in(connection: Connection, owned: Iterable[tuple[int, int]]) -> None:
+    """Lock folders in the order of ids, each with the account it must belong to. Raises `NoSuchFolder`."""
+    wanted = set(owned)
     rows = await connection.fetch(
-        "SELECT id FROM folder WHERE account_id = $1 AND id = ANY($2::bigint[]) ORDER BY id FOR NO KEY "
-        "UPDATE",
-        account_id,
-        list(folder_ids),
+        "SELECT id, account_id FROM folder WHERE id = ANY($1::bigint[]) ORDER BY id FOR NO KEY UPDATE",
+        [folder_id for _, folder_id in wanted],
     )
-    if len(rows) != len(set(folder_ids)):
+    if {(row["account_id"], row["id"]) for row in rows} != wanted:
         raise NoSuchFolder("there is no such folder")
 
 
-def _both(query: str, parameter: str) -> tuple[str, str]:
-    """A query for chosen UIDs and the same for all of a folder.
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    """One statement in two texts: for chosen UIDs, and for all of a folder.
 
-    Two texts, because `$2 IS NULL OR uid = ANY($2)` cannot use the index once its plan is kept.
+    Two, because `$2 IS NULL OR uid = ANY($2)` cannot use the index once its plan is kept. The second text
+    names the parameter only so that both take the same ones.
     """
-    return (
-        query.replace("{chosen}", f"uid = ANY({parameter}::bigint[])"),
-        query.replace("{chosen}", f"{parameter}::bigint[] IS NULL"),
-    )
 
+    chosen: str
+    everything: str
 
-def _which(queries: tuple[str, str], uids: Sequence[int] | None) -> str:
-    return queries[0] if uids is not None else queries[1]
+    @classmethod
+    def of(cls, write: Callable[[str], str], uids: str) -> _Statement:
+        """Both texts of what `write` makes of a condition; `uids` is the parameter's name."""
+        return cls(write(f"uid = ANY({uids}::bigint[])"), write(f"{uids}::bigint[] IS NULL"))
+
+    def for_uids(self, uids: Sequence[int] | None) -> str:
+        """The text for these UIDs, None: all."""
+        return self.everything if uids is None else self.chosen
 
 
 # Rows whose flags stay as they are keep their mod-sequence: clients would fetch them for nothing.
-_SET_FLAGS = """
+def _set_flags(which: str, new_keywords: str) -> str:
+    return f"""
 WITH old AS (
     SELECT uid, flags, keywords, (flags & ~$3::smallint) | $4::smallint AS new_flags,
-        {keywords} AS new_keywords
-    FROM entry WHERE folder_id = $1 AND {chosen}
+        {new_keywords} AS new_keywords
+    FROM entry WHERE folder_id = $1 AND {which}
         AND ($5::bigint IS NULL OR mod_sequence <= $5)
 ), differing AS (
     SELECT * FROM old WHERE flags <> new_flags OR keywords <> new_keywords
@@ -98,17 +109,20 @@ WITH old AS (
 )
 SELECT uid, flags, keywords, mod_sequence FROM changed ORDER BY uid
 """
-SET_FLAGS = _both(_SET_FLAGS.replace("{keywords}", "keywords"), "$2")
-_SET_KEYWORDS = _both(
-    _SET_FLAGS.replace(
-        "{keywords}",
-        "ARRAY(SELECT word FROM unnest(keywords) AS word WHERE NOT $8::boolean AND word <> ALL ($7::text[]) "
-        "UNION SELECT unnest($6::text[]) ORDER BY 1)",
+
+
+# $6 come, $7 go, $8: all others go too.
+_CHANGED_KEYWORDS = """ARRAY(
+            SELECT word FROM unnest(keywords) AS word WHERE NOT $8::boolean AND word <> ALL ($7::text[])
+            UNION SELECT unnest($6::text[]) ORDER BY 1
+        )"""
+SET_FLAGS = _Statement.of(lambda which: _set_flags(which, "keywords"), "$2")
+_SET_KEYWORDS = _Statement.of(lambda which: _set_flags(which, _CHANGED_KEYWORDS), "$2")
+_CHANGED_SINCE = _Statement.of(
+    lambda which: (
+        f"SELECT uid FROM entry WHERE folder_id = $1 AND {which} AND mod_sequence > $3 ORDER BY uid"
     ),
     "$2",
-)
-_CHANGED_SINCE = _both(
-    "SELECT uid FROM entry WHERE folder_id = $1 AND {chosen} AND mod_sequence > $3 ORDER BY uid", "$2"
 )
 
 
@@ -122,7 +136,6 @@ async def set_flags_in(
 ) -> FlagsChanged:
     """Change flags of entries (`uids` None: all of the folder). Raises `NoSuchFolder`, `BadKeyword`."""
     await lock_folders_in(connection, account_id, [folder_id])
-    await note_keywords_in(connection, folder_id, change.added_keywords)
     touches_keywords = change.added_keywords or change.removed_keywords or change.replaces_keywords
     words: tuple[object, ...] = ()
     if touches_keywords:
@@ -131,14 +144,14 @@ async def set_flags_in(
     refused: tuple[int, ...] = ()
     if unchanged_since is not None:
         late = await connection.fetch(
-            _which(_CHANGED_SINCE, uids),
+            _CHANGED_SINCE.for_uids(uids),
             folder_id,
             wanted,
             unchanged_since,
         )
         refused = tuple(row["uid"] for row in late)
     rows = await connection.fetch(
-        _which(_SET_KEYWORDS if touches_keywords else SET_FLAGS, uids),
+        (_SET_KEYWORDS if touches_keywords else SET_FLAGS).for_uids(uids),
         folder_id,
         wanted,
         int(change.removed),
@@ -151,83 +164,93 @@ async def set_flags_in(
         for row in rows
     )
     if changed:
+        # Only now: the words that went made room for those that came.
+        await note_keywords_in(connection, folder_id, change.added_keywords)
         return FlagsChanged(changed[0].mod_sequence, changed, refused)
     now = await connection.fetchval("SELECT mod_sequence FROM folder WHERE id = $1", folder_id)
     return FlagsChanged(now, (), refused)
 
 
-# One statement: rows leave, both folders are counted, the removal is remembered, rows arrive under new UIDs.
-_MOVE = """
-WITH taken AS (
-    DELETE FROM entry WHERE folder_id = $1 AND {chosen} RETURNING *
-), total AS (
+# The steps of moving, copying and removing, each a clause of one statement. `taken` are the rows it is about.
+_TOTAL = """total AS (
     SELECT count(*) AS mails, count(*) FILTER (WHERE flags & 1 = 0) AS unseen,
         coalesce(sum(size_bytes), 0)::bigint AS size_bytes FROM taken
-), source AS (
+)"""
+# They have left folder $1: it is counted, and the removal is remembered.
+_LEFT = """source AS (
     UPDATE folder SET mod_sequence = mod_sequence + 1, message_count = message_count - t.mails,
         unseen_count = unseen_count - t.unseen, size_bytes = folder.size_bytes - t.size_bytes
     FROM total t WHERE id = $1 AND t.mails > 0 RETURNING mod_sequence
 ), remembered AS (
-    INSERT INTO expunged (folder_id, uid, mod_sequence) SELECT $1, t.uid, s.mod_sequence FROM taken t, source
-        s
-), {arrive}
-"""
-_ARRIVE = """target AS (
+    INSERT INTO expunged (folder_id, uid, mod_sequence)
+    SELECT $1, t.uid, s.mod_sequence FROM taken t, source s
+)"""
+# They arrive in folder $2, which is counted and learns their keywords, under new UIDs.
+_ARRIVED = """target AS (
     UPDATE folder SET mod_sequence = mod_sequence + 1, uid_next = uid_next + t.mails,
         message_count = message_count + t.mails, unseen_count = unseen_count + t.unseen,
-        size_bytes = folder.size_bytes + t.size_bytes, keywords = ARRAY(
+        size_bytes = folder.size_bytes + t.size_bytes,
+        keywords = ARRAY(
             SELECT unnest(keywords) UNION SELECT unnest(k.keywords) FROM taken k WHERE k.keywords <> '{}'
-                ORDER BY 1)
-    FROM total t WHERE id = $2 AND t.mails > 0 RETURNING mod_sequence, uid_validity, uid_next - t.mails AS
-        first_uid
+            ORDER BY 1
+        )
+    FROM total t WHERE id = $2 AND t.mails > 0
+    RETURNING mod_sequence, uid_validity, uid_next - t.mails AS first_uid,
+        cardinality(keywords) AS keyword_count
 ), arrived AS (
     INSERT INTO entry (folder_id, uid, account_id, message_id, mod_sequence, flags, keywords, received_at,
-        size_bytes,
-                       thread, has_attachments)
+                       size_bytes, thread, has_attachments)
     SELECT $2, g.first_uid + row_number() OVER (ORDER BY t.uid) - 1, t.account_id, t.message_id,
-        g.mod_sequence,
-           t.flags, t.keywords, t.received_at, t.size_bytes, t.thread, t.has_attachments
+           g.mod_sequence, t.flags, t.keywords, t.received_at, t.size_bytes, t.thread, t.has_attachments
     FROM taken t CROSS JOIN target g
-)
+)"""
+
+
+def _transfer(taken: str, source_steps: str, source_mod_sequence: str) -> str:
+    return f"""
+WITH taken AS (
+    {taken}
+), {_TOTAL}, {source_steps}{_ARRIVED}
 SELECT t.uid, g.first_uid + row_number() OVER (ORDER BY t.uid) - 1 AS new_uid, g.uid_validity,
-       g.mod_sequence AS target_mod_sequence, {source_mod_sequence} AS source_mod_sequence
-FROM taken t CROSS JOIN target g ORDER BY t.uid"""
-MOVE = _both(
-    _MOVE.replace("{arrive}", _ARRIVE.replace("{source_mod_sequence}", "(SELECT mod_sequence FROM source)")),
+       g.keyword_count, g.mod_sequence AS target_mod_sequence, {source_mod_sequence} AS source_mod_sequence
+FROM taken t CROSS JOIN target g ORDER BY t.uid
+"""
+
+
+MOVE = _Statement.of(
+    lambda which: _transfer(
+        f"DELETE FROM entry WHERE folder_id = $1 AND {which} RETURNING *",
+        f"{_LEFT}, ",
+        "(SELECT mod_sequence FROM source)",
+    ),
     "$3",
 )
-_COPY = """
+COPY = _Statement.of(
+    lambda which: _transfer(
+        f"SELECT * FROM entry WHERE folder_id = $1 AND {which}",
+        "",
+        "(SELECT mod_sequence FROM folder WHERE id = $1)",
+    ),
+    "$3",
+)
+# Entries that bear all flags of $3, at most $4 of them.
+EXPUNGE = _Statement.of(
+    lambda which: (
+        f"""
 WITH taken AS (
-    SELECT * FROM entry WHERE folder_id = $1 AND {chosen}
-), total AS (
-    SELECT count(*) AS mails, count(*) FILTER (WHERE flags & 1 = 0) AS unseen,
-        coalesce(sum(size_bytes), 0)::bigint AS size_bytes FROM taken
-), """ + _ARRIVE.replace("{source_mod_sequence}", "(SELECT mod_sequence FROM folder WHERE id = $1)")
-COPY = _both(_COPY, "$3")
-_EXPUNGE = """
-WITH taken AS (
-    DELETE FROM entry WHERE folder_id = $1 AND {chosen}
-        AND flags & $3 = $3 AND uid IN (
-            SELECT uid FROM entry WHERE folder_id = $1 AND {chosen}
-                AND flags & $3 = $3 ORDER BY uid LIMIT $4)
+    DELETE FROM entry WHERE folder_id = $1 AND {which} AND flags & $3 = $3 AND uid IN (
+        SELECT uid FROM entry WHERE folder_id = $1 AND {which} AND flags & $3 = $3 ORDER BY uid LIMIT $4
+    )
     RETURNING *
-), total AS (
-    SELECT count(*) AS mails, count(*) FILTER (WHERE flags & 1 = 0) AS unseen,
-        coalesce(sum(size_bytes), 0)::bigint AS size_bytes FROM taken
-), source AS (
-    UPDATE folder SET mod_sequence = mod_sequence + 1, message_count = message_count - t.mails,
-        unseen_count = unseen_count - t.unseen, size_bytes = folder.size_bytes - t.size_bytes
-    FROM total t WHERE id = $1 AND t.mails > 0 RETURNING mod_sequence
-), remembered AS (
-    INSERT INTO expunged (folder_id, uid, mod_sequence) SELECT $1, t.uid, s.mod_sequence FROM taken t, source
-        s
-), released AS (
+), {_TOTAL}, {_LEFT}, released AS (
     INSERT INTO message_release (message_id) SELECT DISTINCT message_id FROM taken ORDER BY message_id
     ON CONFLICT (message_id) DO UPDATE SET released_at = now()
 )
 SELECT t.uid, s.mod_sequence FROM taken t CROSS JOIN source s ORDER BY t.uid
 """
-EXPUNGE = _both(_EXPUNGE, "$2")
+    ),
+    "$2",
+)
 
 
 async def move_in(
@@ -235,8 +258,15 @@ async def move_in(
 ) -> Transferred:
     """Move entries to another folder of the account (`uids` None: all). Raises `NoSuchFolder`."""
     await lock_folders_in(connection, account_id, [source_id, target_id])
+    return await move_locked_in(connection, source_id, uids, target_id)
+
+
+async def move_locked_in(
+    connection: Connection, source_id: int, uids: Sequence[int] | None, target_id: int
+) -> Transferred:
+    """The same between folders that the caller has locked."""
     rows = await connection.fetch(
-        _which(MOVE, uids), source_id, target_id, None if uids is None else list(uids)
+        MOVE.for_uids(uids), source_id, target_id, None if uids is None else list(uids)
     )
     return await _transferred(connection, source_id, target_id, rows)
 
@@ -250,7 +280,7 @@ async def copy_in(
     """
     await lock_folders_in(connection, account_id, [source_id, target_id])
     rows = await connection.fetch(
-        _which(COPY, uids), source_id, target_id, None if uids is None else list(uids)
+        COPY.for_uids(uids), source_id, target_id, None if uids is None else list(uids)
     )
     return await _transferred(connection, source_id, target_id, rows)
 
@@ -270,7 +300,7 @@ async def expunge_in(
     """
     await lock_folders_in(connection, account_id, [folder_id])
     rows = await connection.fetch(
-        _which(EXPUNGE, uids), folder_id, None if uids is None else list(uids), int(only_with), limit
+        EXPUNGE.for_uids(uids), folder_id, None if uids is None else list(uids), int(only_with), limit
     )
     return (rows[0]["mod_sequence"] if rows else 0), [row["uid"] for row in rows]
 
@@ -279,9 +309,14 @@ async def _transferred(
     connection: Connection, source_id: int, target_id: int, rows: Sequence[asyncpg.Record]
 ) -> Transferred:
     if rows:
-        _, _, uid_validity, target_mod_sequence, source_mod_sequence = rows[0]
+        first = rows[0]
+        if first["keyword_count"] > MAX_KEYWORDS:
+            # Nothing is refused here: a mail can always go to the trash, whatever words it bears.
+            await forget_keywords_in(connection, target_id)
         pairs = tuple((row["uid"], row["new_uid"]) for row in rows)
-        return Transferred(source_mod_sequence, target_mod_sequence, uid_validity, pairs)
+        return Transferred(
+            first["source_mod_sequence"], first["target_mod_sequence"], first["uid_validity"], pairs
+        )
     known = await connection.fetch(
         "SELECT id, mod_sequence, uid_validity FROM folder WHERE id = ANY($1::bigint[])",
         [source_id, target_id],

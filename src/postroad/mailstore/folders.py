@@ -91,11 +91,11 @@ class Folders:
         """
         rows = await self._database.fetch(f"SELECT {_COLUMNS} FROM folder WHERE account_id = $1", account_id)
         if len({row["role"] for row in rows} - {None}) < len(Role):
-            async with self._database.transaction() as connection:
-                await ensure_defaults_in(connection, [account_id])
-                rows = await connection.fetch(
-                    f"SELECT {_COLUMNS} FROM folder WHERE account_id = $1", account_id
+            rows = await self._database.commit(
+                lambda connection: _with_defaults(
+                    connection, account_id, f"SELECT {_COLUMNS} FROM folder WHERE account_id = $1"
                 )
+            )
         found = [_folder(row) for row in rows]
         return sorted(
             found, key=lambda each: (_ORDER.get(each.role or "", len(_ORDER)), each.name.casefold())
@@ -123,12 +123,12 @@ class Folders:
         Raises `NoSuchFolder` without the account.
         """
         query = f"SELECT {_COLUMNS} FROM folder WHERE account_id = $1 AND role = $2"
-        row = await self._database.fetchrow(query, account_id, role)
-        if row is None:
-            async with self._database.transaction() as connection:
-                await ensure_defaults_in(connection, [account_id])
-                row = await connection.fetchrow(query, account_id, role)
-        return _found(row)
+        rows = await self._database.fetch(query, account_id, role)
+        if not rows:
+            rows = await self._database.commit(
+                lambda connection: _with_defaults(connection, account_id, query, role)
+            )
+        return _found(rows[0] if rows else None)
 
     async def create(self, account_id: int, name: str) -> Folder:
         """Make a folder and the missing ones above it (RFC 9051 6.3.4).
@@ -136,13 +136,16 @@ class Folders:
         Raises `BadFolderName`, `FolderExists`, `TooManyFolders`, `NoSuchFolder` (no such account).
         """
         path = folder_name(name)
-        async with self._database.transaction() as connection:
+
+        async def work(connection: Connection) -> Folder:
             await self._lock_account(connection, account_id)
             await self._insert(connection, account_id, [*superiors(path), path], path)
             row = await connection.fetchrow(
                 f"SELECT {_COLUMNS} FROM folder WHERE account_id = $1 AND name = $2", account_id, path
             )
-        folder = _found(row)
+            return _found(row)
+
+        folder = await self._database.commit(work)
         self._changes.announce([FolderChanged(account_id, folder.id, folder.mod_sequence)])
         return folder
 
@@ -152,7 +155,8 @@ class Folders:
         Raises `NoSuchFolder`, `BadFolderName`, `FolderExists`, `TooManyFolders`, `FolderProtected` (INBOX).
         """
         path = folder_name(name)
-        async with self._database.transaction() as connection:
+
+        async def work(connection: Connection) -> Sequence[Folder]:
             await self._lock_account(connection, account_id)
             old = _found(
                 await connection.fetchrow(
@@ -164,25 +168,32 @@ class Folders:
             if is_below(path, old.name):
                 raise BadFolderName("a folder cannot move into itself")
             if path == old.name:
-                return old
+                return [old]
             await self._check_subtree(connection, old, path)
             await self._insert(connection, account_id, superiors(path), None)
+            # Locked in the order of ids first, as every writer of entries does. The mod-sequence rises, so
+            # that who only looks now and then sees that something happened.
+            moving = await connection.fetch(
+                "SELECT id FROM folder WHERE account_id = $1 AND (name = $2 OR starts_with(name, $2 || '/')) "
+                "ORDER BY id FOR NO KEY UPDATE",
+                account_id,
+                old.name,
+            )
             try:
                 rows = await connection.fetch(
-                    f"UPDATE folder SET name = $3 || substr(name, length($2) + 1) "
-                    f"WHERE account_id = $1 AND (name = $2 OR starts_with(name, $2 || '/')) RETURNING "
-                    f"{_COLUMNS}",
-                    account_id,
+                    "UPDATE folder SET name = $3 || substr(name, length($2) + 1), "
+                    f"mod_sequence = mod_sequence + 1 WHERE id = ANY($1::bigint[]) RETURNING {_COLUMNS}",
+                    [row["id"] for row in moving],
                     old.name,
                     path,
                 )
             except asyncpg.UniqueViolationError as error:
                 raise FolderExists(f"there is a folder {path} already") from error
-        renamed = {row["id"]: _folder(row) for row in rows}
-        self._changes.announce(
-            [FolderChanged(account_id, each.id, each.mod_sequence) for each in renamed.values()]
-        )
-        return renamed[folder_id]
+            return [_folder(row) for row in rows]
+
+        renamed = await self._database.commit(work)
+        self._changes.announce([FolderChanged(account_id, each.id, each.mod_sequence) for each in renamed])
+        return next(each for each in renamed if each.id == folder_id)
 
     async def delete(self, account_id: int, folder_id: int) -> None:
         """Delete a folder with its mails.
@@ -201,7 +212,8 @@ class Folders:
     async def set_subscribed(self, account_id: int, folder_id: int, is_subscribed: bool) -> None:
         """Subscribe or unsubscribe (RFC 9051 6.3.7). Raises `NoSuchFolder`."""
         row = await self._database.fetchrow(
-            f"UPDATE folder SET is_subscribed = $3 WHERE id = $2 AND account_id = $1 RETURNING {_COLUMNS}",
+            "UPDATE folder SET mod_sequence = mod_sequence + (is_subscribed <> $3)::int, is_subscribed = $3 "
+            f"WHERE id = $2 AND account_id = $1 RETURNING {_COLUMNS}",
             account_id,
             folder_id,
             is_subscribed,
@@ -210,7 +222,7 @@ class Folders:
         self._changes.announce([FolderChanged(account_id, folder.id, folder.mod_sequence)])
 
     async def _delete(self, account_id: int, folder_id: int, allow_below: bool) -> None:
-        async with self._database.transaction() as connection:
+        async def work(connection: Connection) -> Sequence[Folder]:
             await self._lock_account(connection, account_id)
             # Locked in the order of ids, as every writer of entries does; the entries go by the folder's
             # trigger.
@@ -230,6 +242,9 @@ class Folders:
             await connection.execute(
                 "DELETE FROM folder WHERE id = ANY($1::bigint[])", [each.id for each in doomed]
             )
+            return doomed
+
+        doomed = await self._database.commit(work)
         self._changes.announce([FolderChanged(account_id, each.id, each.mod_sequence) for each in doomed])
 
     async def _lock_account(self, connection: Connection, account_id: int) -> None:
@@ -266,28 +281,39 @@ class Folders:
             folder_name(path + row["name"][len(old.name) :])
 
 
+async def _with_defaults(
+    connection: Connection, account_id: int, query: str, *arguments: object
+) -> list[asyncpg.Record]:
+    """Make the default folders of an account, then ask for folders of its."""
+    await ensure_defaults_in(connection, [account_id])
+    return await connection.fetch(query, account_id, *arguments)
+
+
 async def ensure_defaults_in(connection: Connection, account_ids: Sequence[int]) -> None:
     """Make the folders with a role that these accounts lack; accounts that do not exist are passed over.
 
-    Takes no lock that another room holds while it waits for a folder: deliveries call this with folders
-    locked.
+    The rows are written in one order everywhere, so two that make the same folders wait in a line. Call it
+    before any folder is locked in the same transaction.
     """
     names = [DEFAULT_NAMES[role] for role in Role]
     await connection.execute(
         "INSERT INTO folder (account_id, name, role) SELECT a.id, d.name, d.role "
         "FROM account a CROSS JOIN unnest($2::text[], $3::text[]) AS d(name, role) WHERE a.id = "
         "ANY($1::bigint[]) "
-        "AND NOT EXISTS (SELECT FROM folder f WHERE f.account_id = a.id AND f.role = d.role) ORDER BY a.id "
-        "ON CONFLICT DO NOTHING",
+        "AND NOT EXISTS (SELECT FROM folder f WHERE f.account_id = a.id AND f.role = d.role) "
+        "ORDER BY a.id, d.name ON CONFLICT DO NOTHING",
         list(account_ids),
         names,
         [role.value for role in Role],
     )
     # A folder of that name without the role was there already: it takes the role.
     await connection.execute(
-        "UPDATE folder f SET role = d.role FROM unnest($2::text[], $3::text[]) AS d(name, role) "
-        "WHERE f.account_id = ANY($1::bigint[]) AND f.name = d.name AND f.role IS NULL "
-        "AND NOT EXISTS (SELECT FROM folder o WHERE o.account_id = f.account_id AND o.role = d.role)",
+        "WITH plain AS MATERIALIZED (SELECT id, account_id, name FROM folder "
+        "WHERE account_id = ANY($1::bigint[]) AND name = ANY($2::text[]) AND role IS NULL "
+        "ORDER BY id FOR NO KEY UPDATE) "
+        "UPDATE folder f SET role = d.role FROM plain, unnest($2::text[], $3::text[]) AS d(name, role) "
+        "WHERE f.id = plain.id AND plain.name = d.name "
+        "AND NOT EXISTS (SELECT FROM folder o WHERE o.account_id = plain.account_id AND o.role = d.role)",
         list(account_ids),
         names,
         [role.value for role in Role],

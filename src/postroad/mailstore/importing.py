@@ -15,10 +15,9 @@ from pathlib import Path
 
 import asyncpg
 
-from ..db.pool import Database
-from ..message.summary import summarise
+from ..db.pool import Connection, Database
 from .changes import ChangeSink, FolderChanged
-from .delivery import Delivery, deliver_in
+from .delivery import Delivered, Delivery, deliver_in
 from .errors import BadFolderName, BadKeyword, FolderExists, MailStoreError, NoSuchFolder
 from .folder_names import INBOX, MAX_DEPTH, SEPARATOR, folder_name
 from .folders import Folders, Role
@@ -26,6 +25,7 @@ from .maildir import is_maildir, maildir_folders, maildir_mails, maildir_size
 from .mbox import is_mbox, mbox_mails
 from .messages import Messages, NewMail
 from .source import BadMail, SourceMail
+from .summaries import summarised
 
 BATCH = 200  # mails a transaction
 BATCH_BYTES = 8 * 1024 * 1024
@@ -144,7 +144,8 @@ class Import:
         fresh = [(key, mail, await self._prepared(mail)) for key, mail in batch if key not in known]
         if not fresh:
             return 0
-        async with self._database.transaction() as connection:
+
+        async def work(connection: Connection) -> tuple[int, list[Delivered | None]]:
             # Another import of the same source may run beside this one: what it notes first is its.
             rows = await connection.fetch(
                 "INSERT INTO import_journal (account_id, source) SELECT $1, unnest($2::bytea[]) "
@@ -158,14 +159,17 @@ class Import:
             placed = await deliver_in(
                 connection, [self._delivery(account_id, folder_id, mail, new) for mail, new in taken]
             )
+            return len(taken), placed
+
+        count, placed = await self._database.commit(work)
         self._changes.announce(
             [FolderChanged(each.account_id, each.folder_id, each.mod_sequence) for each in placed if each]
         )
-        return len(taken)
+        return count
 
     async def _prepared(self, mail: SourceMail) -> NewMail:
         await asyncio.sleep(0)
-        return await self._messages.prepare(mail.body, summarise(mail.body))
+        return await self._messages.prepare(mail.body, await summarised(mail.body))
 
     def _delivery(self, account_id: int, folder_id: int, mail: SourceMail, new: NewMail) -> Delivery:
         received_at = mail.received_at or new.summary.date

@@ -25,7 +25,7 @@ MAX_RETRY_SECONDS = 5.0
 BUSY_SHARE = 0.1  # of the worker's time while it accepts mail at full speed
 LATE_SHARE = 0.5  # of it when that has gone on for `LATE_SECONDS`
 LATE_SECONDS = 60.0
-IN_LOOP_BYTES = 32 * 1024  # read within the loop, about a millisecond; larger ones in a thread
+IN_LOOP_BYTES = 8 * 1024  # read within the loop, about a millisecond; larger ones in a thread
 _SEPARATOR = "\x1f"  # between lexemes on their way to the database; no token holds it
 
 CLAIM = (
@@ -135,7 +135,7 @@ class Indexer:
             return [f"a:{account_id}" for account_id in row["accounts"]]
         try:
             arguments = (row["subject"], envelope, structure, body, row["accounts"])
-            if len(body) <= IN_LOOP_BYTES:
+            if len(body) + len(row["envelope"]) + len(row["structure"]) <= IN_LOOP_BYTES:
                 return document_lexemes(*arguments)
             return await asyncio.to_thread(document_lexemes, *arguments)
         except Exception:

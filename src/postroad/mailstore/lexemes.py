@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ..message.budget import Budget
 from ..message.envelope import Envelope
-from ..message.headers import decode_words, mailboxes
+from ..message.headers import ListItem, decode_words, mailboxes
 from ..message.scan import Part, walk
 from ..message.text import attachment_names, readable_text
 from ..message.tokens import search_tokens
@@ -44,10 +45,11 @@ def document_lexemes(
 
     Never raises for a strange mail's sake.
     """
+    budget = Budget()
     found: dict[str, None] = dict.fromkeys(account_lexeme(each) for each in account_ids)
-    senders = _people(envelope, ("from_", "sender", "reply_to"))
-    recipients = _people(envelope, ("to", "cc", "bcc"))
-    names = " \n".join(decode_words(name) for name in attachment_names(structure)[:MAX_NAMES])
+    senders = _people(envelope, ("from_", "sender", "reply_to"), budget)
+    recipients = _people(envelope, ("to", "cc", "bcc"), budget)
+    names = " \n".join(decode_words(name, budget) for name in attachment_names(structure)[:MAX_NAMES])
     for letter, text in ((SUBJECT, subject), (FROM, senders), (TO, recipients), (FILE, names)):
         for token in search_tokens(text):
             found[token] = None
@@ -60,15 +62,21 @@ def searched_text(subject: str, envelope: Envelope, structure: Part, content: by
     """Return what the lexemes were cut from, by field letter ("" is all of it): phrases are looked for in
     here.
     """
+    budget = Budget()
     fields = {
         SUBJECT: subject,
-        FROM: _people(envelope, ("from_", "sender", "reply_to")),
-        TO: _people(envelope, ("to", "cc", "bcc")),
-        FILE: " \n".join(decode_words(name) for name in attachment_names(structure)[:MAX_NAMES]),
+        FROM: _people(envelope, ("from_", "sender", "reply_to"), budget),
+        TO: _people(envelope, ("to", "cc", "bcc"), budget),
+        FILE: " \n".join(decode_words(name, budget) for name in attachment_names(structure)[:MAX_NAMES]),
     }
     fields[""] = "\n".join([*fields.values(), readable_text(content, structure, MAX_TEXT)])
     return fields
 
 
-def _people(envelope: Envelope, fields: Sequence[str]) -> str:
-    return " \n".join(str(each) for field in fields for each in mailboxes(getattr(envelope, field) or []))
+def _people(envelope: Envelope, fields: Sequence[str], budget: Budget) -> str:
+    lists: list[list[ListItem]] = []
+    for field in fields:
+        found = getattr(envelope, field) or []
+        if found not in lists:  # Sender and Reply-To are From where the mail has none
+            lists.append(found)
+    return " \n".join(str(each) for found in lists for each in mailboxes(found, budget))

@@ -6,7 +6,7 @@ Never a scan of its mails. A mail that lies in two folders counts twice, as in D
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -68,6 +68,17 @@ class Quota:
             return (await self.usage(account_id)).exceeded(extra_bytes)
         except NoSuchFolder:
             return False
+
+
+async def over_quota_among_in(connection: Connection, account_ids: Sequence[int]) -> bool:
+    """Whether one of these accounts holds more than it may, seen from inside a transaction."""
+    return bool(
+        await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM account a WHERE a.id = ANY($1::bigint[]) AND a.quota_bytes < "
+            "(SELECT coalesce(sum(f.size_bytes), 0) FROM folder f WHERE f.account_id = a.id))",
+            list(account_ids),
+        )
+    )
 
 
 async def over_quota_in(connection: Connection, account_id: int) -> bool:

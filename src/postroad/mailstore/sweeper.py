@@ -18,6 +18,9 @@ from .blobs import Blobs
 from .errors import BlobsUnavailable
 
 RELEASED_FOR = timedelta(minutes=1)  # before a content is looked at
+# And seen to be one before: a clock that jumps ahead makes everything old at once, but only for one look.
+SUSPECTED_FOR = timedelta(hours=1)
+_FORGOTTEN = timedelta(days=30)  # suspects that were named after all
 ORPHANED_FOR = timedelta(days=1)  # before a blob is: no transaction that would name it runs that long
 EXPUNGED_KEPT = (
     10_000  # removals a folder remembers for clients that catch up (RFC 7162 3.2.5.1 allows to forget)
@@ -25,6 +28,22 @@ EXPUNGED_KEPT = (
 BATCH = 500
 FOLDERS_AT_ONCE = 200  # looked at for removals to forget; about 50 ms
 _JOURNAL_KEPT = timedelta(days=90)  # of an import that may be run again
+
+# The next folders that have removals: a step of the recursion is one look into the key, so the rows between
+# are never read.
+_NEXT_REMEMBERING = """
+WITH RECURSIVE remembering (id) AS (
+    SELECT min(folder_id) FROM expunged WHERE folder_id > $1
+    UNION ALL
+    SELECT (SELECT min(x.folder_id) FROM expunged x WHERE x.folder_id > r.id)
+    FROM remembering r WHERE r.id IS NOT NULL
+)
+SELECT r.id, (
+    SELECT x.mod_sequence FROM expunged x WHERE x.folder_id = r.id
+    ORDER BY x.mod_sequence DESC OFFSET $2 LIMIT 1
+) AS floor
+FROM (SELECT id FROM remembering WHERE id IS NOT NULL LIMIT $3) r ORDER BY r.id
+"""
 
 log = structlog.get_logger("postroad.mailstore.sweeper")
 
@@ -49,14 +68,15 @@ class Sweeper:
         released_for: timedelta = RELEASED_FOR,
         orphaned_for: timedelta = ORPHANED_FOR,
         expunged_kept: int = EXPUNGED_KEPT,
+        suspected_for: timedelta = SUSPECTED_FOR,
     ) -> None:
+        self._suspected_for = suspected_for
         self._database = database
         self._blobs = blobs
         self._clock = clock
         self._released_for = released_for
         self._orphaned_for = orphaned_for
         self._expunged_kept = expunged_kept
-        self._last_folder = 0
 
     async def sweep(self) -> Swept:
         """Remove all contents that were released long enough ago and that nothing points at."""
@@ -79,7 +99,7 @@ class Sweeper:
         return Swept(messages, blobs, await self._forget_expunged())
 
     async def sweep_blobs(self) -> Swept:
-        """Remove blobs that no mail names and that are older than any transaction.
+        """Remove blobs that no mail names, older than any transaction and seen so by an earlier sweep.
 
         Raises `BlobsUnavailable`.
         """
@@ -91,9 +111,25 @@ class Sweeper:
                 continue
             rows = await self._database.fetch("SELECT blob FROM content WHERE blob = ANY($1::text[])", old)
             orphans = sorted(set(old) - {row["blob"] for row in rows})
-            await self._blobs.delete(orphans)
-            removed += len(orphans)
+            doomed = await self._suspected_before(orphans)
+            await self._blobs.delete(doomed)
+            await self._database.execute("DELETE FROM blob_suspect WHERE key = ANY($1::text[])", doomed)
+            removed += len(doomed)
+        await self._database.execute(
+            "DELETE FROM blob_suspect WHERE seen_at < now() - $1::interval", _FORGOTTEN
+        )
         return Swept(blobs=removed)
+
+    async def _suspected_before(self, keys: list[str]) -> list[str]:
+        """Note these as suspects; return those that have been for long enough, by the database's clock."""
+        rows = await self._database.fetch(
+            "INSERT INTO blob_suspect AS s (key) SELECT unnest($1::text[]) "
+            "ON CONFLICT (key) DO UPDATE SET key = s.key "
+            "RETURNING key, seen_at < now() - $2::interval AS is_sure",
+            keys,
+            self._suspected_for,
+        )
+        return [row["key"] for row in rows if row["is_sure"]]
 
     async def _sweep_batch(self, before: datetime) -> tuple[int, int, list[str]]:
         """Look at up to `BATCH` released mails; returns how many, how many were removed, and their blobs.
@@ -142,17 +178,15 @@ class Sweeper:
     async def _forget_expunged(self) -> int:
         """Keep a bounded number of removals a folder, and note how far back they reach.
 
-        Looks at the next few folders of all: counting everything each time would cost more with every folder.
+        Looks at the next few folders that remember any: counting everything each time would cost more with
+        every folder. The place is kept in the database, since whoever runs next may be another worker.
         """
-        rows = await self._database.fetch(
-            "SELECT f.id, (SELECT x.mod_sequence FROM expunged x WHERE x.folder_id = f.id "
-            "ORDER BY x.mod_sequence DESC OFFSET $2 LIMIT 1) AS floor "
-            "FROM (SELECT id FROM folder WHERE id > $1 ORDER BY id LIMIT $3) f ORDER BY f.id",
-            self._last_folder,
-            self._expunged_kept,
-            FOLDERS_AT_ONCE,
+        place = await self._database.fetchval("SELECT place FROM sweep_place WHERE sweep = 'expunged'") or 0
+        rows = await self._database.fetch(_NEXT_REMEMBERING, place, self._expunged_kept, FOLDERS_AT_ONCE)
+        await self._database.execute(
+            "INSERT INTO sweep_place VALUES ('expunged', $1) ON CONFLICT (sweep) DO UPDATE SET place = $1",
+            rows[-1]["id"] if len(rows) == FOLDERS_AT_ONCE else 0,
         )
-        self._last_folder = rows[-1]["id"] if len(rows) == FOLDERS_AT_ONCE else 0
         forgotten = 0
         for row in rows:
             if row["floor"] is None:

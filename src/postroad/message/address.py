@@ -20,6 +20,9 @@ MAX_ADDRESS = 254  # RFC 5321 4.5.3.1.3: a path is 256 with its angle brackets
 _ATOM = re.compile(
     r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~\u0080-\U0010ffff]+(?:\.[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~\u0080-\U0010ffff]+)*\Z"
 )
+# Dots anywhere: outside the grammar, but Japanese carriers gave such addresses out. In quotes they are right.
+_DOTS = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~.\u0080-\U0010ffff]+\Z")
+_ESCAPED = re.compile(r"\\(.)")
 _QUOTED = re.compile(r'"(?:[\x20-\x21\x23-\x5b\x5d-\x7e\u0080-\U0010ffff]|\\[\x20-\x7e])*"\Z')
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\Z")
 _LITERAL = re.compile(r"\[(?:\d{1,3}(?:\.\d{1,3}){3}|IPv6:[0-9A-Fa-f:.]{2,45})\]\Z", re.IGNORECASE)
@@ -59,16 +62,34 @@ def display_domain(domain: str) -> str:
         return domain
 
 
+def _canonical_local_part(text: str) -> str:
+    if _ATOM.match(text):
+        return text
+    if _DOTS.match(text):
+        return f'"{text}"'
+    if not _QUOTED.match(text):
+        raise BadAddress(f"{text!r} is not a valid name before an @")
+    inner = _ESCAPED.sub(r"\1", text[1:-1])
+    if _ATOM.match(inner):
+        return inner
+    escaped = inner.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One envelope address: `local_part` as written, `domain` canonical."""
+    """One envelope address: `local_part` in the case it was written in, `domain` canonical."""
 
     local_part: str
     domain: str
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """Parse `local@domain`, quoted local parts and U-labels included; raise `BadAddress`."""
+        """Parse `local@domain`, quoted local parts and U-labels included; raise `BadAddress`.
+
+        A local part has one spelling (RFC 5321 4.1.2): without quotes where it needs none, else in quotes, as
+        `"a..b"`, which is taken without them, too.
+        """
         local_part, at, domain = text.rpartition("@")
         if not at or not local_part or not domain:
             raise BadAddress(f"{text!r} is not of the form name@domain")
@@ -76,9 +97,7 @@ class Address:
             raise BadAddress("an address holds no control characters")
         if len(local_part.encode()) > MAX_LOCAL_PART:
             raise BadAddress(f"the part before the @ is longer than {MAX_LOCAL_PART} bytes")
-        if not (_ATOM.match(local_part) or _QUOTED.match(local_part)):
-            raise BadAddress(f"{local_part!r} is not a valid name before an @")
-        address = cls(local_part, canonical_domain(domain))
+        address = cls(_canonical_local_part(local_part), canonical_domain(domain))
         if len(str(address).encode()) > MAX_ADDRESS:
             raise BadAddress(f"the address is longer than {MAX_ADDRESS} bytes")
         return address

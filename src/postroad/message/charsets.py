@@ -12,7 +12,12 @@ from functools import lru_cache
 
 from charset_normalizer import from_bytes
 
-MAX_GUESSED = 4096  # bytes charset-normalizer is shown: it takes about 2 ms for each KB it must weigh
+from .budget import Budget
+
+MAX_WEIGHED = 4096  # bytes of a body in which everyday Chinese characters are counted
+MAX_NAME = 512  # bytes of a name or a word in which they are, 0.1 ms
+MAX_GUESSED = 2048  # bytes charset-normalizer is shown: it takes about 2 ms for each KB it must weigh
+MAX_DAMAGED = 0.2  # share of characters that may be broken before a label counts as wrong
 _ENOUGH_COMMON = 0.6  # share of first-level characters; running Chinese text has over 0.9, Russian under 0.3
 
 # Every label that may name a codec; unlisted ones are guessed, so that "unicode_escape" or "rot13" never
@@ -90,6 +95,10 @@ _SUPERSETS = {
 _PLAIN_ASCII = frozenset(("utf-8", "gb18030", "cp1252"))  # codecs whose ASCII bytes are always ASCII
 
 _UNSTORABLE = re.compile("[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\ud800-\udfff\ufffe\uffff]")
+# What turns the direction of the text around it (Unicode TR 9 2): a name with one that ends in `fdp.exe`
+# reads as if it ended in `exe.pdf`.
+_DIRECTIONS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_FOREIGN = re.compile(rb"[\x80-\xff]")
 _GB_PAIR = re.compile(rb"[\x81-\xfe][\x30-\x39\x40-\x7e\x80-\xfe]")
 _GB_COMMON = re.compile(rb"[\xa1-\xa3\xb0-\xd7][\xa1-\xfe]")
 _BIG5_COMMON = re.compile(rb"[\xa1-\xc6][\x40-\x7e\xa1-\xfe]")
@@ -103,6 +112,13 @@ def storable(text: str) -> str:
     if text.isprintable() or not _UNSTORABLE.search(text):
         return text
     return _UNSTORABLE.sub("", text)
+
+
+def undirected(text: str) -> str:
+    """Return a name, subject or address without controls of direction: it reads as its letters stand."""
+    if text.isascii() or not _DIRECTIONS.search(text):
+        return text
+    return _DIRECTIONS.sub("", text)
 
 
 @lru_cache(maxsize=512)
@@ -119,20 +135,29 @@ def decode(data: bytes, charset: str | None) -> str:
     """Return the text of `data`, labelled `charset` (None: no label). Never raises, never loses the ASCII in
     it.
 
-    A label that does not fit the bytes is set aside for a guess; what fits nothing shows U+FFFD.
+    A label that does not fit the bytes is set aside: UTF-8, the encodings of Chinese and Japanese, and
+    windows-1252 are tried then. Cheap: for names, words and parameters, of which a mail may have thousands.
     """
     return storable(decode_line(data, charset))
 
 
-def decode_line(data: bytes, charset: str | None) -> str:
-    """Do as `decode`, but leave control characters in: for callers that fold blanks before they call
-    `storable`.
+def decode_body(data: bytes, charset: str | None, budget: Budget) -> str:
+    """Do as `decode` for a body, which is long enough to tell any encoding by its letters' frequency.
+
+    That takes milliseconds, so a mail has one such guess (`Budget.guesses`); further ones are cheap.
+    """
+    return storable(decode_line(data, charset, budget))
+
+
+def decode_line(data: bytes, charset: str | None, budget: Budget | None = None) -> str:
+    """Do as `decode`, or with a budget as `decode_body`, but leave control characters in: for callers that
+    fold blanks before they call `storable`.
     """
     codec = codec_for(charset) if charset else None
     if codec in _PLAIN_ASCII and data.isascii():
         return data.decode("ascii")
     if codec is None:
-        return _guess(data)
+        return _guess(data, budget)
     try:
         # A byte order mark is no character of the text ("utf-8-sig" would say the same three times as
         # slowly).
@@ -147,7 +172,17 @@ def decode_line(data: bytes, charset: str | None) -> str:
         return data.decode("utf-8")
     if codec == "cp1252":
         return data.decode("latin-1")
-    return data.decode(codec, "replace")
+    text = data.decode(codec, "replace")
+    if codec == "utf-8" and _is_mostly_broken(text):
+        return _guess(data, budget)
+    return text
+
+
+def _is_mostly_broken(text: str) -> bool:
+    """Whether the label was wrong, and not only a few bytes: told by the share of broken characters."""
+    beginning = text[: MAX_WEIGHED * 16]
+    foreign = len(beginning) - len(beginning.encode("ascii", "ignore"))
+    return beginning.count("\ufffd") > foreign * MAX_DAMAGED
 
 
 def _fits(data: bytes, codec: str) -> bool:
@@ -158,8 +193,10 @@ def _fits(data: bytes, codec: str) -> bool:
     return True
 
 
-def _guess(data: bytes) -> str:
-    """Decode bytes that nobody labelled: UTF-8, then the two Chinese encodings, then a statistical guess."""
+def _guess(data: bytes, budget: Budget | None) -> str:
+    """Decode bytes that nobody labelled, or wrongly: UTF-8, then the encodings of Chinese and Japanese, then
+    (with a budget) a statistical guess.
+    """
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16", "replace")
     if b"\x1b$" in data:  # Japanese in seven bits: valid UTF-8 as well, but nobody's text
@@ -170,12 +207,14 @@ def _guess(data: bytes) -> str:
         # A text cut in the middle of its last character is still UTF-8.
         if error.reason == "unexpected end of data" and error.start > len(data) - 4 and error.start > 0:
             return data.decode("utf-8", "replace")
-    sample = data[:MAX_GUESSED]
-    codec = _chinese(sample)
+    foreign = _FOREIGN.search(data)
+    start = foreign.start() if foreign is not None else 0  # no encoding looked for begins a letter before it
+    codec = _chinese(data[start : start + (MAX_NAME if budget is None else MAX_WEIGHED)])
     if codec is not None:
         return data.decode(codec, "replace")
-    if len(sample) >= 32:  # shorter ones give it too little to tell encodings apart
-        best = from_bytes(sample).best()
+    # Shorter ones give it too little to tell encodings apart.
+    if budget is not None and len(data) - start >= 32 and budget.take_guess():
+        best = from_bytes(data[start : start + MAX_GUESSED]).best()
         if best is not None and codec_for(best.encoding.replace("_", "-")) is not None:
             return data.decode(best.encoding, "replace")
     return data.decode("cp1252", "replace")

@@ -12,6 +12,9 @@ from .headers import ListItem, address_items, raw_text
 
 MAX_ENVELOPE_TEXT = 4_096  # characters kept of one text: RFC 5322 2.1.1 lines are 998, a few of them folded
 
+# Bytes to which more fields of one name are joined (RFC 5322 3.6 allows one): each joining copies them.
+MAX_JOINED = 16_384
+
 _ADDRESS_FIELDS = frozenset((b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc"))
 _TEXT_FIELDS = frozenset((b"date", b"subject", b"in-reply-to", b"message-id"))
 _OTHER_FIELDS = frozenset((b"references", b"x-priority", b"importance", b"priority"))
@@ -42,7 +45,7 @@ def keep(values: dict[bytes, bytes], name: bytes, value: bytes) -> None:
         return
     if name not in values:
         values[name] = value
-    elif name in _ADDRESS_FIELDS and len(values[name]) < 65_536:
+    elif name in _ADDRESS_FIELDS and len(values[name]) < MAX_JOINED:
         values[name] = values[name].rstrip() + b", " + value
 
 

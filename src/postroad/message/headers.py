@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import binascii
 import re
+import string
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_tz
 from itertools import islice
 from typing import NamedTuple
 
-from .charsets import decode, storable
+from .budget import Budget
+from .charsets import decode, storable, undirected
 
 MAX_HEADER_BYTES = (
     256 * 1024
@@ -24,16 +26,20 @@ MAX_HEADER_FIELDS = (
     10_000  # looked at in one block; real mails have under 200, the rest is somebody's experiment
 )
 MAX_VALUE = 64 * 1024  # bytes read of one field's value: 1,000 addresses; longer ones are cut
+MAX_ENCODED_ADDRESS = 1_000  # characters read of an address that was encoded with its name
 MAX_ADDRESSES = 2_000  # read of one list; Gmail sends one mail to at most 2,000 recipients
+MAX_BASE64_PIECES = 5_000  # padded pieces of one text; programs that encode line by line give a few hundred
 MAX_MESSAGE_IDS = 100  # read of References; RFC 5537 3.4.4 lets followups drop older ones
 
 # One field: group 1 its name, group 2 its raw value. RFC 5322 2.2 and 3.6.8, with the blanks before the colon
 # of 4.5. Continuation lines begin with a blank.
-FIELD = re.compile(rb"^([!-9;-~]+)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)", re.MULTILINE)
+FIELD = re.compile(rb"^([!-9;-~]++)[ \t]*+:([^\n]*(?:\n[ \t][^\n]*)*)", re.MULTILINE)
 _LINE_BREAK = re.compile(rb"\r?\n|\r")
 _ENCODED_WORD = re.compile(r"=\?([^?\s*]{1,64})(?:\*[^?\s]{0,64})?\?([bBqQ])\?([^?]*)\?=")
 _QUOTED_HEX = re.compile(rb"=([0-9A-Fa-f]{2})")
-_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
+_NOT_BASE64 = bytes(set(range(256)).difference(string.ascii_letters.encode(), string.digits.encode(), b"+/="))
+_PIECE = 1024 * 1024
+_PADDING = re.compile(rb"=+")
 _MESSAGE_ID = re.compile(r"<([^<>\s]{1,998})>")
 
 
@@ -67,6 +73,14 @@ class ListItem(NamedTuple):
     name: str | None
     mailbox: str | None
     host: str | None
+
+
+def header_section(content: bytes) -> bytes:
+    """Return the header of a mail up to and with the line end of its last field (RFC 5322 2.1)."""
+    if content.startswith(b"\r\n"):
+        return b""
+    end = content.find(b"\r\n\r\n")
+    return content if end < 0 else content[: end + 2]
 
 
 def header_fields(content: bytes, start: int, end: int) -> list[HeaderField]:
@@ -113,46 +127,49 @@ def raw_text(value: bytes) -> str:
     return decode(unfold(value), None)
 
 
-def decode_text(value: bytes) -> str:
+def decode_text(value: bytes, budget: Budget | None = None) -> str:
     """Return what an unstructured field (Subject) says: unfolded, decoded, blanks as single spaces."""
-    return _tidy(decode_words(raw_text(value)))
+    return _tidy(decode_words(raw_text(value), budget))
 
 
 def _tidy(text: str) -> str:
     text = " ".join(text.split())
-    return text if text.isprintable() else " ".join(storable(text).split())
+    return text if text.isprintable() else " ".join(undirected(storable(text)).split())
 
 
-def decode_words(text: str) -> str:
+def decode_words(text: str, budget: Budget | None = None) -> str:
     """Replace the encoded words of RFC 2047 in `text`; what only looks like one stays as it is.
 
     Neighbours of one charset are joined before they are decoded: many mailers cut in the middle of a
-    character.
+    character. `budget` is the mail's; without it the text has one of its own.
     """
     if "=?" not in text:
         return text
+    budget = budget or Budget()
     pieces: list[str] = []
-    pending = b""
+    pending: list[bytes] = []
     pending_charset = ""
     position = 0
     for match in _ENCODED_WORD.finditer(text):
+        if not budget.take_word():
+            break
         between = text[position : match.start()]
         charset = match[1].lower()
         if position and not between.strip():
             # RFC 2047 6.2: blanks between neighbouring encoded words are not shown
             if charset != pending_charset:
-                pieces.append(decode(pending, pending_charset))
-                pending = b""
+                pieces.append(decode(b"".join(pending), pending_charset))
+                pending = []
         else:
             if pending:
-                pieces.append(decode(pending, pending_charset))
-                pending = b""
+                pieces.append(decode(b"".join(pending), pending_charset))
+                pending = []
             pieces.append(between)
-        pending += _word_bytes(match[2], match[3])
+        pending.append(_word_bytes(match[2], match[3]))
         pending_charset = charset
         position = match.end()
     if pending:
-        pieces.append(decode(pending, pending_charset))
+        pieces.append(decode(b"".join(pending), pending_charset))
     pieces.append(text[position:])
     return "".join(pieces)
 
@@ -165,19 +182,30 @@ def _word_bytes(encoding: str, text: str) -> bytes:
 
 
 def lenient_base64(data: bytes) -> bytes:
-    """Decode base64 that may hold foreign characters, lack its padding, or be several pieces in a row."""
+    """Decode base64 that may hold foreign characters, lack its padding, or be several pieces in a row.
+
+    Behind `MAX_BASE64_PIECES` the padding between pieces is passed over, as most readers do everywhere.
+    """
     try:
         return binascii.a2b_base64(data, strict_mode=True)
     except binascii.Error:
         pass
+    letters = data.translate(None, _NOT_BASE64).rstrip(b"=")
     decoded = []
-    for piece in data.rstrip(b"=\r\n\t ").split(b"="):
-        letters = _NOT_BASE64.sub(b"", piece)
-        whole = len(letters) % 4
-        if whole == 1:
-            letters = letters[:-1]
-        decoded.append(binascii.a2b_base64(letters + b"=" * (-len(letters) % 4)))
+    position = 0
+    for end in islice(_PADDING.finditer(letters), MAX_BASE64_PIECES):
+        decoded.append(_letters_decoded(letters[position : end.start()]))
+        position = end.end()
+    decoded.append(_letters_decoded(letters[position:].replace(b"=", b"")))
     return b"".join(decoded)
+
+
+def _letters_decoded(letters: bytes) -> bytes:
+    if len(letters) % 4 == 1:
+        letters = letters[:-1]
+    letters += b"=" * (-len(letters) % 4)
+    # A piece at a time, a multiple of four letters: one call for 50 MB would hold every other thread.
+    return b"".join(binascii.a2b_base64(letters[at : at + _PIECE]) for at in range(0, len(letters), _PIECE))
 
 
 # The lexical tokens of RFC 5322 3.4, each optional at its end so that nothing is searched for twice.
@@ -199,29 +227,33 @@ def address_items(text: str) -> list[ListItem]:
     if simple is not None:
         return [ListItem(simple[1].strip('" ') or None, simple[2], simple[3])]
     items: list[ListItem] = []
-    phrase: list[str] = []  # the words since the last separator
+    phrase: list[list[str]] = []  # the words since the last separator, each of tokens without blanks between
     comment = ""
-    in_group = False
+    in_group = has_angled = is_open = False
     position, end = 0, len(text)
 
     def flush() -> None:
-        nonlocal comment
-        if phrase:
-            items.append(_bare("".join(phrase) if "@" in "".join(phrase) else " ".join(phrase), comment))
-            phrase.clear()
-        comment = ""
+        nonlocal comment, has_angled
+        if phrase and has_angled and not items[-1].name and not any(map(_is_address, phrase)):
+            items[-1] = items[-1]._replace(name=_name(phrase))  # `<li@example.com> Li Si`
+        elif phrase:
+            items.extend(_bare(phrase, comment))
+        phrase.clear()
+        comment, has_angled = "", False
 
     while position < end and len(items) < MAX_ADDRESSES:
         token = _TOKEN.match(text, position)
         if token is None:
             break
-        position = token.end()
         kind = token.lastgroup
         value = token[kind] if kind else ""
+        follows = is_open and kind is not None and token.start(kind) == position
+        is_open = False
+        position = token.end()
         if kind == "angle":
             items.append(_angled(value.strip("<> \t"), phrase, comment))
             phrase.clear()
-            comment = ""
+            comment, has_angled = "", True
         elif kind == "mark":
             if value == "(":
                 inner, position = _comment(text, position)
@@ -229,7 +261,7 @@ def address_items(text: str) -> list[ListItem]:
             elif value == ",":
                 flush()
             elif value == ":" and not in_group:
-                items.append(ListItem(None, " ".join(map(_unquoted, phrase)), None))
+                items.append(ListItem(None, _name(phrase), None))
                 phrase.clear()
                 in_group = True
             elif value == ";":
@@ -238,7 +270,11 @@ def address_items(text: str) -> list[ListItem]:
                     items.append(ListItem(None, None, None))
                     in_group = False
         else:
-            phrase.append(value)
+            is_open = kind != "word"
+            if follows and is_open:
+                phrase[-1].append(value)
+            else:
+                phrase.append([value])
     flush()
     if in_group:
         items.append(ListItem(None, None, None))
@@ -266,21 +302,48 @@ def _unquoted(word: str) -> str:
     return _UNQUOTE.sub(r"\1", inner) if "\\" in inner else inner
 
 
-def _angled(address: str, phrase: list[str], comment: str) -> ListItem:
+def _name(phrase: list[list[str]]) -> str:
+    return " ".join(_unquoted(token) for word in phrase for token in word)
+
+
+def _angled(address: str, phrase: list[list[str]], comment: str) -> ListItem:
     if address.startswith("@") and ":" in address:  # a source route, RFC 5322 4.4: read and dropped
         address = address.rpartition(":")[2]
     local_part, at, host = address.rpartition("@")
-    name = " ".join(map(_unquoted, phrase)) or comment or None
+    name = _name(phrase) or comment or None
     if not at:
         return ListItem(name, address, "")
     return ListItem(name, _unquoted(local_part.strip()), host.strip())
 
 
-def _bare(text: str, comment: str) -> ListItem:
-    local_part, at, host = text.rpartition("@")
-    if not at:
-        return ListItem(comment or None, _unquoted(text), "")
-    return ListItem(comment or None, _unquoted(local_part), host)
+def _is_address(word: list[str]) -> bool:
+    """Whether a word can be an address by itself: something on both sides of an @, not all of it quoted."""
+    local_part, _, host = word[-1].rpartition("@")
+    return bool(host) and not word[-1].startswith('"') and bool(local_part or len(word) > 1)
+
+
+def _bare(phrase: list[list[str]], comment: str) -> list[ListItem]:
+    """Read words without angle brackets: an address with the words of a name before or behind it, several
+    addresses that lack their commas, an address with blanks in it, or no address.
+    """
+    places = [place for place, word in enumerate(phrase) if _is_address(word)]
+    if not places:
+        tokens = [token for word in phrase for token in word]
+        text = _unquoted(tokens[0]) if len(tokens) == 1 else "".join(tokens)  # `"li@example.com"`
+        local_part, at, host = text.rpartition("@")
+        if at:  # RFC 5322 4.4: blanks around the @ and the dots
+            return [ListItem(comment or None, _unquoted(local_part), host)]
+        return [ListItem(comment or None, " ".join(map(_unquoted, map("".join, phrase))), "")]
+    found = []
+    begin = 0
+    for number, place in enumerate(places):
+        local_part, _, host = "".join(phrase[place]).rpartition("@")
+        names = phrase[begin:place]
+        if number == len(places) - 1 and not names:
+            names = phrase[place + 1 :]
+        found.append(ListItem(_name(names) or comment or None, _unquoted(local_part), host))
+        begin = place + 1
+    return found
 
 
 def _comment(text: str, position: int) -> tuple[str, int]:
@@ -296,20 +359,35 @@ def _comment(text: str, position: int) -> tuple[str, int]:
     return _UNQUOTE.sub(r"\1", text[position:]).strip(), len(text)
 
 
-def mailboxes(items: list[ListItem]) -> list[Mailbox]:
-    """Return the people of a parsed list, names decoded; groups give their members only."""
+def mailboxes(items: list[ListItem], budget: Budget | None = None) -> list[Mailbox]:
+    """Return the people of a parsed list, names decoded; groups give their members only.
+
+    Of a list that a mailer encoded as a whole, addresses and all, what is inside is read.
+    """
+    budget = budget or Budget()
+    if any(item.host == "" and item.mailbox and item.mailbox.startswith("=?") for item in items):
+        items = [inner for item in items for inner in _opened(item, budget)]
     return [
         Mailbox(
-            _tidy(decode_words(item.name)) if item.name else "", _address_text(item.mailbox or "", item.host)
+            _tidy(decode_words(item.name, budget)) if item.name else "",
+            _address_text(item.mailbox or "", item.host, budget),
         )
         for item in items
         if item.host is not None
     ]
 
 
-def _address_text(mailbox: str, host: str) -> str:
-    text = f"{mailbox}@{host}" if host else decode_words(mailbox)
-    return text if text.isprintable() else " ".join(storable(text).split())
+def _opened(item: ListItem, budget: Budget) -> list[ListItem]:
+    if item.host == "" and item.mailbox and item.mailbox.startswith("=?"):
+        text = decode_words(item.mailbox, budget)
+        if "@" in text:
+            return address_items(text[:MAX_ENCODED_ADDRESS])
+    return [item]
+
+
+def _address_text(mailbox: str, host: str, budget: Budget) -> str:
+    text = f"{mailbox}@{host}" if host else decode_words(mailbox, budget)
+    return text if text.isprintable() else " ".join(undirected(storable(text)).split())
 
 
 def parse_addresses(value: bytes) -> list[Mailbox]:

@@ -16,7 +16,10 @@ MAX_HTML = 500_000  # characters; Gmail clips what it shows at 102 KB
 MAX_TAGS = 20_000  # of one document, the rest is cut off; a newsletter of 100 KB has 2,000
 MAX_OPEN = 250  # elements open at once; newsletters nest tables 30 deep, which is 120 elements
 MAX_FORMATTING = 30  # formatting elements open at once: each is cloned into every block that follows
-MAX_CLONES = 100_000  # formatting elements that may be cloned in all; the rest of such a document is cut off
+# Formatting elements that may be cloned in all; the rest of such a document is cut off. Long ones have more
+# of everything.
+MAX_CLONES = 20_000
+_CLONES_PER_CHARACTER = 0.2
 MAX_ATTRIBUTES = 100  # of one tag; one with more loses its effect
 MAX_REFERENCES = 50_000  # ampersands; a parser takes microseconds for each
 
@@ -97,6 +100,7 @@ class _Bounds:
 
     def rewritten(self) -> str:
         html = self.html
+        max_clones = MAX_CLONES + int(len(html) * _CLONES_PER_CHARACTER)
         position = 0
         for _ in range(MAX_TAGS):
             token = _TOKEN.search(html, position)
@@ -105,7 +109,7 @@ class _Bounds:
                 break
             self.pieces.append(html[position : token.start()])
             position = self.token(token)
-            if self.clones > MAX_CLONES:
+            if self.clones > max_clones:
                 break
         text = "".join(self.pieces)
         if text.count("&") > MAX_REFERENCES // 10:

@@ -15,7 +15,7 @@ from typing import Literal
 
 from .compose import MAX_LINE, multipart, text_part
 from .fields import address_field, folded, ids_field, one_line, text_field
-from .headers import Mailbox, decode_text, field_matches, parse_message_ids
+from .headers import MAX_HEADER_BYTES, Mailbox, decode_text, field_matches, parse_message_ids
 from .notice_words import Kind, explanation, subject_for
 from .scan import header_end
 
@@ -99,7 +99,7 @@ def _notice(
     message_id: str,
     retry_until: datetime | None = None,
 ) -> bytes:
-    header = occasion.original[: header_end(occasion.original, 0, len(occasion.original))]
+    header = occasion.original[: header_end(occasion.original, 0, MAX_HEADER_BYTES)]
     subject, original_id = _subject_and_id(header)
     language = occasion.language or (
         "zh" if any("\u4e00" <= letter <= "\u9fff" for letter in subject) else "en"
@@ -220,7 +220,8 @@ def _field(name: str, value: str, *, ascii_only: bool = False) -> bytes:
 
 def _returned_part(kind: Kind, occasion: Occasion, header: bytes) -> bytes:
     """Return the original where it failed, is wanted and small (RFC 3461 4.3), else its header."""
-    original = _with_crlf(occasion.original)
+    # More than twice the limit cannot come below it by its line ends, and is not worth the copies.
+    original = _with_crlf(occasion.original[: 2 * MAX_RETURNED + 1])
     is_global = not header.isascii()  # RFC 6532: raw UTF-8 in the header
     # RFC 3461 4.3: RET applies to failures; other notices return no content
     is_whole = kind == "failed" and occasion.returns_content and len(original) <= MAX_RETURNED

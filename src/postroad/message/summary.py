@@ -12,6 +12,7 @@ from html import unescape
 
 import msgspec
 
+from .budget import Budget
 from .charsets import decode_line, storable
 from .envelope import Envelope, decode_envelope, encode_envelope, envelope_of
 from .headers import Mailbox, decode_words, mailboxes, parse_date, parse_message_ids, raw_text
@@ -31,7 +32,7 @@ _HTML_SILENT = re.compile(
     r"<(style|script|title|head)\b[^>]*+(?:>|\Z).*?(?:</\1[^>]*+>|\Z)|<!--.*?(?:-->|\Z)", re.S | re.I
 )
 _HTML_SILENT_BEGIN = re.compile(r"<(?:style|script|title|head|!--)", re.I)
-_INVISIBLE = re.compile("[\u00ad\u034f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+")
+_INVISIBLE = re.compile("[\u00ad\u034f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]+")
 
 
 class MessageSummary(msgspec.Struct, frozen=True, gc=False):
@@ -74,12 +75,13 @@ class MessageSummary(msgspec.Struct, frozen=True, gc=False):
 
 def summarise(content: bytes) -> MessageSummary:
     """Read one mail and return what is kept of it. Never raises, whatever the bytes are."""
-    root, values = scan_with_fields(content)
+    budget = Budget()
+    root, values = scan_with_fields(content, budget)
     envelope = envelope_of(values)
-    header_from = mailboxes(envelope.from_)
+    header_from = mailboxes(envelope.from_, budget)
     subject = envelope.subject or ""
     if "=?" in subject:
-        subject = decode_words(raw_text(values[b"subject"]))
+        subject = decode_words(raw_text(values[b"subject"]), budget)
     message_ids = parse_message_ids(values[b"message-id"]) if b"message-id" in values else []
     in_reply_to = parse_message_ids(values[b"in-reply-to"]) if b"in-reply-to" in values else []
     references = parse_message_ids(values[b"references"]) if b"references" in values else []
@@ -89,11 +91,11 @@ def summarise(content: bytes) -> MessageSummary:
         size_bytes=len(content),
         subject=fold_blanks(subject)[:MAX_SUBJECT],
         header_from=header_from,
-        sender=mailboxes(envelope.sender) if b"sender" in values else [],
-        reply_to=mailboxes(envelope.reply_to) if b"reply-to" in values else [],
-        to=mailboxes(envelope.to),
-        cc=mailboxes(envelope.cc),
-        bcc=mailboxes(envelope.bcc),
+        sender=mailboxes(envelope.sender, budget) if b"sender" in values else [],
+        reply_to=mailboxes(envelope.reply_to, budget) if b"reply-to" in values else [],
+        to=mailboxes(envelope.to, budget),
+        cc=mailboxes(envelope.cc, budget),
+        bcc=mailboxes(envelope.bcc, budget),
         date=parse_date(values[b"date"]) if b"date" in values else None,
         message_id=message_id,
         in_reply_to=in_reply_to,
@@ -101,7 +103,7 @@ def summarise(content: bytes) -> MessageSummary:
         thread_root=roots[0] if roots else None,
         priority=_priority(values),
         has_attachments=has_attachments(root),
-        preview=preview(content, root),
+        preview=preview(content, root, budget),
         envelope=envelope,
         structure=root,
     )
@@ -159,11 +161,11 @@ def _leaf(root: Part, subtype: str) -> Part | None:
     return None
 
 
-def preview(content: bytes, root: Part) -> str:
+def preview(content: bytes, root: Part, budget: Budget) -> str:
     """Return the first `PREVIEW_LENGTH` characters people would read: of the plain text, else of the HTML."""
     plain = text_leaf(root, "plain")
     if plain is not None:
-        text = _beginning(content, plain, _PREVIEW_BYTES)
+        text = _beginning(content, plain, _PREVIEW_BYTES, budget)
         text = fold_blanks(text[: PREVIEW_LENGTH * 3])[:PREVIEW_LENGTH].rstrip()
         if text:
             return text
@@ -171,7 +173,7 @@ def preview(content: bytes, root: Part) -> str:
     if html is None:
         return ""
     for size_bytes in _PREVIEW_HTML_BYTES:
-        text = _without_tags(_beginning(content, html, size_bytes))
+        text = _without_tags(_beginning(content, html, size_bytes, budget))
         text = fold_blanks(unescape(text[: PREVIEW_LENGTH * 20]))[:PREVIEW_LENGTH].rstrip()
         if len(text) > PREVIEW_LENGTH // 2 or html.size_bytes <= size_bytes:
             break
@@ -189,10 +191,10 @@ def _without_tags(html: str) -> str:
     return " ".join([text, *(piece.partition(">")[2] for piece in tagged)])
 
 
-def _beginning(content: bytes, part: Part, size_bytes: int) -> str:
+def _beginning(content: bytes, part: Part, size_bytes: int, budget: Budget) -> str:
     """Return the text of a part's first bytes; the cut may tear the last character, which is dropped then."""
     data = decoded(content, part, size_bytes)
-    text = decode_line(data, part.charset)
+    text = decode_line(data, part.charset, budget)
     return text.rstrip("\ufffd") if len(data) == size_bytes else text
 
 

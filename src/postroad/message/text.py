@@ -6,56 +6,76 @@ RFC 2046 5.1.4 rules the choice inside multipart/alternative. Bounded by the cal
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from html import escape
 
-from .charsets import decode
+from .budget import Budget
+from .charsets import decode_body
 from .html_text import html_to_text
 from .scan import Part
 from .summary import is_body
 from .transfer import decoded
 
+MAX_TEXT = 2_000_000  # characters read of one mail's bodies, as many as a mail may be written with
 MAX_TEXT_PARTS = 50  # read of one mail; more text parts than that are a digest nobody reads whole
 _HTML_FACTOR = 20  # characters of HTML read for one of text: newsletters carry ten of markup for one of text
+_MAX_HTML_READ = 500_000  # characters of HTML parsed for the text of one mail
+_HTML_DOCUMENT = 20_000  # characters that a document counts for beside its own: small ones can be dense
 _MAX_LINES_JOINED = re.compile(r"\n{3,}")
 
 __all__ = ["attachment_names", "decoded", "html_body", "part_text", "readable_text", "text_body"]
 
 
-def part_text(content: bytes, part: Part, limit: int | None = None) -> str:
-    """Return the text of a text part as Unicode with LF line ends; `limit` counts characters."""
-    data = decoded(content, part, None if limit is None else limit * 4)
-    text = decode(data, part.charset).replace("\r\n", "\n").replace("\r", "\n")
-    return text if limit is None else text[:limit]
+def part_text(content: bytes, part: Part, budget: Budget, limit: int = MAX_TEXT) -> str:
+    """Return the text of a text part as Unicode with LF line ends; `limit` counts characters.
+
+    `budget` is shared by all parts that are read of a mail.
+    """
+    data = decoded(content, part, limit * 4)
+    text = decode_body(data, part.charset, budget).replace("\r\n", "\n").replace("\r", "\n")
+    return text[:limit]
 
 
 def text_body(content: bytes, root: Part) -> str | None:
     """Return the plain text people are meant to read first, or None where the mail has none.
 
-    Where HTML stands between plain parts (Apple Mail does that), it is there as text.
+    Where HTML stands between plain parts (Apple Mail does that), it is there as text. Of more than `MAX_TEXT`
+    characters the rest is left out.
     """
     leaves = body_leaves(root, preferred="plain")
     if not any(leaf.subtype == "plain" for leaf in leaves):
         return None
     return "\n".join(
-        html_to_text(part_text(content, leaf)) if leaf.subtype == "html" else part_text(content, leaf)
-        for leaf in leaves
+        html_to_text(text) if leaf.subtype == "html" else text for leaf, text in _texts(content, leaves)
     )
 
 
 def html_body(content: bytes, root: Part) -> str | None:
     """Return the HTML people are meant to read first, unsanitised, or None where the mail has none.
 
-    Plain parts beside it (a mailing list's footer) are in it, escaped.
+    Plain parts beside it (a mailing list's footer) are in it, escaped. Of more than `MAX_TEXT` characters the
+    rest is left out.
     """
     leaves = body_leaves(root, preferred="html")
     if not any(leaf.subtype == "html" for leaf in leaves):
         return None
     return "<hr>".join(
-        part_text(content, leaf)
-        if leaf.subtype == "html"
-        else f'<div style="white-space:pre-wrap">{escape(part_text(content, leaf))}</div>'
-        for leaf in leaves
+        text if leaf.subtype == "html" else f'<div style="white-space:pre-wrap">{escape(text)}</div>'
+        for leaf, text in _texts(content, leaves)
     )
+
+
+def _texts(content: bytes, leaves: list[Part]) -> Iterator[tuple[Part, str]]:
+    """Yield the leaves with their texts, `MAX_TEXT` characters at most in all."""
+    budget = Budget()
+    room = MAX_TEXT
+    for leaf in leaves:
+        if room <= 0:
+            return
+        text = part_text(content, leaf, budget, room)
+        room -= len(text) + 1
+        yield leaf, text
 
 
 def body_leaves(root: Part, *, preferred: str) -> list[Part]:
@@ -99,30 +119,45 @@ def readable_text(content: bytes, root: Part, limit: int) -> str:
     Plain text is preferred; HTML is turned into text where there is no other, or where the plain part is
     empty. Enclosed mails are read as well, after the mail's own text.
     """
+    reading = _Reading(content, Budget(), limit, min(limit * _HTML_FACTOR, _MAX_HTML_READ))
     pieces: list[str] = []
-    room = limit
     for mail in _mails(root):
-        for piece in _mail_text(content, mail, room):
-            pieces.append(piece)
-            room -= len(piece) + 1
-            if room <= 0:
-                return "\n".join(pieces)[:limit]
+        for preferred in ("plain", "html"):
+            found = reading.pieces(body_leaves(mail, preferred=preferred))
+            pieces += found
+            if found:
+                break
+        if reading.room <= 0:
+            break
     return "\n".join(pieces)[:limit]
 
 
-def _mail_text(content: bytes, root: Part, limit: int) -> list[str]:
-    pieces = []
-    for preferred in ("plain", "html"):
-        for part in body_leaves(root, preferred=preferred):
+@dataclass(slots=True)
+class _Reading:
+    """What may still be read of one mail: characters of text, and of HTML that is made into text."""
+
+    content: bytes
+    budget: Budget
+    room: int
+    html_room: int
+
+    def pieces(self, leaves: list[Part]) -> list[str]:
+        found = []
+        for part in leaves:
+            if self.room <= 0 or (part.subtype == "html" and self.html_room <= 0):
+                break
             if part.subtype == "html":
-                text = html_to_text(part_text(content, part, limit * _HTML_FACTOR))
+                html = part_text(
+                    self.content, part, self.budget, min(self.room * _HTML_FACTOR, self.html_room)
+                )
+                self.html_room -= len(html) + _HTML_DOCUMENT
+                text = html_to_text(html)
             else:
-                text = part_text(content, part, limit)
+                text = part_text(self.content, part, self.budget, self.room)
             if text.strip():
-                pieces.append(_MAX_LINES_JOINED.sub("\n\n", text).strip())
-        if pieces:
-            break
-    return pieces
+                found.append(_MAX_LINES_JOINED.sub("\n\n", text).strip())
+                self.room -= len(found[-1]) + 1
+        return found
 
 
 def _mails(root: Part) -> list[Part]:

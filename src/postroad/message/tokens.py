@@ -12,6 +12,7 @@ import unicodedata
 from dataclasses import dataclass
 
 MAX_TEXT = 200_000  # characters read of one document: a tsvector ends at 1 MB, and a mail at 20 pages
+MAX_NORMALISED = 400_000  # characters that they become: ligatures fall apart, letters rarely
 MAX_TOKENS = 8_000  # different ones of one document; 200,000 characters of Chinese prose give about 6,000
 MAX_TOKEN = 64  # characters of one; longer runs are base64 and other noise, kept by their beginning
 MAX_QUERY = 256  # characters read of one query
@@ -26,6 +27,7 @@ _CJK = (
 _PIECE = re.compile(
     rf"(?P<address>[\w.+-]{{1,64}}@[\w-]{{1,63}}(?:\.[\w-]{{1,63}}){{1,8}})|(?P<cjk>[{_CJK}]+)|(?P<word>(?:(?![{_CJK}_])\w)+)"
 )
+_PIECE_LENGTH = 8_192
 _ADDRESS_PIECE = re.compile(r"[^\W_]+")
 _QUERY_PIECE = re.compile(r'(?P<minus>-?)(?:"(?P<phrase>[^"]*)"?|(?P<plain>[^\s"]+))')
 
@@ -47,8 +49,16 @@ def normalise(text: str) -> str:
     """Return the form in which texts are compared: NFKC, lower case, without accents."""
     if text.isascii():
         return text.lower()
-    text = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(map(_without_accent, text)) if _ACCENTED.search(text) else text
+    # A piece at a time: one character may become 18, and one call for them all would hold every other thread.
+    pieces: list[str] = []
+    room = MAX_NORMALISED
+    for at in range(0, len(text), _PIECE_LENGTH):
+        piece = unicodedata.normalize("NFKC", text[at : at + _PIECE_LENGTH]).casefold()
+        pieces.append("".join(map(_without_accent, piece)) if _ACCENTED.search(piece) else piece)
+        room -= len(piece)
+        if room <= 0:
+            break
+    return "".join(pieces)[:MAX_NORMALISED]
 
 
 # Latin, Greek and Cyrillic letters and the marks above them. Kana and Hangul also fall apart in NFD: not

@@ -133,7 +133,7 @@ async def restore(
     Refuses (`NotEmpty`) a database with tables, unless `replaces`; the database is replaced as a whole or not
     at all. Raises `ServerRuns`, `BadArchive`, `SchemaTooNew`, `DumpFailed` and what the blob store raises.
     """
-    with _server_kept_out(settings.data_dir), reading(source) as reader:
+    with server_kept_out(settings.data_dir), reading(source) as reader:
         manifest = _manifest_of(reader)
         if manifest.schema > read_migrations()[-1].version:
             raise SchemaTooNew(
@@ -274,7 +274,8 @@ def _manifest_of(reader: Reader) -> Manifest:
 
 
 @contextmanager
-def _server_kept_out(data_dir: Path) -> Iterator[None]:
+def server_kept_out(data_dir: Path) -> Iterator[None]:
+    """Keep a server from starting on `data_dir` until the body ends. Raises `ServerRuns`."""
     data_dir.mkdir(parents=True, exist_ok=True)
     with (data_dir / "server.lock").open("ab") as lock:
         try:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
@@ -17,7 +18,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from postroad.db.pool import Database, DatabaseUnavailable, PoolUse
-from postroad.transport.delivery.outcomes import Attempted, Delivered
+from postroad.transport.delivery.source import Attempted, Taken
 from postroad.transport.queue.queued_mails import QueuedMails
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -93,11 +94,28 @@ class WorkerMetrics:
             registry=self.registry,
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
         )
+        self._lag = Histogram(
+            "postroad_loop_lag_seconds",
+            "How late the loop came to what was due, looked at twenty times a second",
+            registry=self.registry,
+            buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
+        )
+        self._holds = Counter(
+            "postroad_loop_holds",
+            "Times the loop stood still for more than 0.1 seconds",
+            registry=self.registry,
+        )
 
-    def attempted(self, attempted: Attempted) -> None:
+    def lagged(self, seconds: float, *, is_held: bool) -> None:
+        """Count a beat of the loop that came so late (`watchdog.py`)."""
+        self._lag.observe(seconds)
+        if is_held:
+            self._holds.inc()
+
+    def attempted(self, attempted: Attempted[Any, Any]) -> None:
         """Count an attempt to deliver, by recipient."""
         for _, result in attempted.results:
-            if isinstance(result, Delivered):
+            if isinstance(result, Taken):
                 self._delivered.inc()
             elif result.is_permanent:
                 self._refused.inc()

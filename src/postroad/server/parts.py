@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 from postroad.bridges.oa.service import OaSql, open_oa_sql
 from postroad.campaigns.service import Campaigns, open_campaigns
@@ -40,8 +41,8 @@ from postroad.mailstore.quota import Quota
 from postroad.mailstore.search import Search
 from postroad.mailstore.sweeper import Sweeper
 from postroad.server.jobs import Job
-from postroad.transport.delivery.outcomes import Attempted
 from postroad.transport.delivery.rates import sweep_rates
+from postroad.transport.delivery.source import Attempted
 from postroad.transport.service import Neighbours, Transport
 
 # Sessions, deliveries and pages hold a connection for a few milliseconds: ten carry thousands of statements a
@@ -87,7 +88,7 @@ async def open_parts(
     settings: Settings,
     dsn: str,
     clock: Clock,
-    watch: Callable[[Attempted], None] | None = None,
+    watch: Callable[[Attempted[Any, Any]], None] = lambda _attempted: None,
     tasks: TaskSupervisor | None = None,
 ) -> AsyncIterator[Parts]:
     """Build everything on the database `dsn`; drained and closed, top floor first, when the body ends.

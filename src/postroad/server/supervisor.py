@@ -30,6 +30,7 @@ from postroad.db.binaries import ClusterFailed
 from postroad.db.cluster import DATABASE, Cluster
 from postroad.db.migrate import MigrationFailed, SchemaChanged, SchemaTooNew, migrate
 from postroad.db.pool import DatabaseUnavailable
+from postroad.db.pooler import PoolerInTheWay
 from postroad.db.sql_door import sql_door
 from postroad.db.tasks import TaskSupervisor
 from postroad.listeners.sockets import BadListenAddress
@@ -73,6 +74,7 @@ def serve(settings: Settings) -> int:
         SchemaTooNew,
         SchemaChanged,
         MigrationFailed,
+        PoolerInTheWay,
         OSError,
     ) as error:
         log.error("server_cannot_start", reason=str(error), kind=type(error).__name__)

@@ -33,6 +33,7 @@ from postroad.server.pages import open_pages
 from postroad.server.parts import Parts, open_parts
 from postroad.server.smtp_doors import SmtpDoors
 from postroad.server.spec import READY, WorkerSpec
+from postroad.server.watchdog import Watchdog
 from postroad.server.web_door import WebServer, bind_web, web_server
 
 STATE_SECONDS = 5.0  # how often memory and pool are written down
@@ -124,10 +125,12 @@ class Worker:
                     keep("template checks", parts.campaigns.checks.run),
                     keep("jobs", partial(keep_running, parts.database, parts.jobs)),
                     keep("worker metrics", partial(self._keep_noting, parts)),
+                    keep("watchdog", Watchdog(self._metrics).run),
                     keep("certificate", self._keep_certificate),
                 ]
                 for helper in helpers:
                     stack.push_async_callback(helper.stop)
+                await asyncio.to_thread(pages.load)
                 self._is_open = True
                 gc.collect()
                 gc.freeze()  # what was built so far stays: no collection need look at it again

@@ -5,10 +5,11 @@ Only composition; the composition root hands in the parts of other rooms and ent
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from postroad.config import Settings
 from postroad.db.group_commit import GroupCommit
@@ -19,65 +20,32 @@ from postroad.directory.addresses.resolver import Resolver
 from postroad.dns.lookups import Lookups
 from postroad.events.outbox import Outbox
 from postroad.mailstore.changes import ChangeSink
-from postroad.mailstore.messages import Content, Messages
+from postroad.mailstore.messages import Messages
 from postroad.mailstore.quota import Quota
 from postroad.protocols.smtp.auth import Credentials
 from postroad.transport.accepting.acceptance import Acceptance
 from postroad.transport.accepting.joining import Joining
 from postroad.transport.accepting.notices import Notices
-from postroad.transport.accepting.plan import QUEUE_CHANNEL, REOPEN, Announce, Plan, PlanWriter
+from postroad.transport.accepting.plan import Plan, PlanWriter
 from postroad.transport.accepting.planning import Planner
+from postroad.transport.accepting.queued_notices import QueuedNotices
 from postroad.transport.accepting.routing import Router
-from postroad.transport.accepting.sending import Submission
 from postroad.transport.accepting.signing import Keys, Signing
+from postroad.transport.accepting.submission import Submission
 from postroad.transport.delivery.connections import Timeouts
 from postroad.transport.delivery.connector import Connector
 from postroad.transport.delivery.destinations import Destinations, OwnDoor, split_host_port
-from postroad.transport.delivery.dispatcher import Books, Dispatcher, DispatchLimits
-from postroad.transport.delivery.limits import Backoff
-from postroad.transport.delivery.outcomes import Attempted
+from postroad.transport.delivery.dispatcher import Dispatcher, DispatchLimits
+from postroad.transport.delivery.judging import Schedule
 from postroad.transport.delivery.presence import Presence
-from postroad.transport.delivery.retry import Schedule
+from postroad.transport.delivery.sites import Backoff
+from postroad.transport.delivery.source import AnySource, Attempted
+from postroad.transport.queue.announcing import QUEUE_CHANNEL, RECALL, REOPEN, Announce
 from postroad.transport.queue.queued_mails import QueuedMails
-from postroad.transport.queue.rows import Leased, Queue
+from postroad.transport.queue.rows import Queue
 from postroad.transport.queue.settlement import Settlement
-
-
-class _LateOffers:
-    """The dispatcher, which is made after those who offer it mail."""
-
-    def __init__(self) -> None:
-        self.dispatcher: Dispatcher | None = None
-
-    def reserve(self, route: str, recipients: int, size_bytes: int) -> tuple[int, datetime] | None:
-        return None if self.dispatcher is None else self.dispatcher.reserve(route, recipients, size_bytes)
-
-    def take(self, leased: Leased, content: Content) -> None:
-        assert self.dispatcher is not None
-        self.dispatcher.take(leased, content)
-
-    def forget(self, leased: Leased) -> None:
-        assert self.dispatcher is not None
-        self.dispatcher.forget(leased)
-
-    def look(self) -> None:
-        if self.dispatcher is not None:
-            self.dispatcher.look()
-
-
-class _Watched:
-    """Books with somebody who looks over their shoulder."""
-
-    def __init__(self, books: Books, watch: Callable[[Attempted], None]) -> None:
-        self._books = books
-        self._watch = watch
-
-    def put(self, attempted: Attempted, then: Callable[[], None]) -> None:
-        self._watch(attempted)
-        self._books.put(attempted, then)
-
-    async def drain(self) -> None:
-        await self._books.drain()
+from postroad.transport.queue.shortcut import Shortcut
+from postroad.transport.queue.source import QueueSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +83,13 @@ class Transport:
         backoff: Backoff | None = None,
         limits: DispatchLimits | None = None,
         delivers: bool = True,
-        watch: Callable[[Attempted], None] | None = None,
+        sources: Callable[[Presence], Sequence[AnySource]] = lambda _presence: (),
+        watch: Callable[[Attempted[Any, Any]], None] = lambda _attempted: None,
     ) -> None:
-        """`schedule`, `timeouts`, `backoff`, `limits` replace what the settings say, for tests. `watch` is
-        told of every attempt, for counting."""
+        """`schedule`, `timeouts`, `backoff`, `limits` replace what the settings say, for tests.
+
+        `sources` makes what is delivered beside the queue; `watch` is told of every attempt, for counting.
+        """
         self._neighbours = neighbours
         self._delivers = delivers
         delivery = settings.delivery
@@ -128,10 +99,14 @@ class Transport:
             delay_notice_after=timedelta(seconds=delivery.delay_notice_seconds),
         )
         host, port = split_host_port(settings.listen.smtp, 25)
-        self.presence = Presence(near.database, clock)
+        lease = timedelta(seconds=delivery.lease_seconds)
+        self.presence = Presence(near.database, near.tasks, lease=lease if limits is None else limits.lease)
         self._lookups = Lookups(delivery.resolver)
         destinations = Destinations(
-            self._lookups, OwnDoor(settings.hostname, host, port), mx_port=delivery.mx_port
+            self._lookups,
+            OwnDoor(settings.hostname, host, port),
+            mx_port=delivery.mx_port,
+            relay=delivery.relay,
         )
         credentials = (
             Credentials(delivery.relay_username, delivery.relay_password) if delivery.relay_username else None
@@ -145,34 +120,40 @@ class Transport:
             relay_authorities=delivery.relay_ca,
             timeouts=timeouts,
         )
-        offers = _LateOffers()
+        offers = Shortcut()
         writer = PlanWriter(near.messages, near.outbox, near.changes, offers, near.announcer)
         signing = Signing(near.keys, clock)
         planner = Planner(near.messages, signing, offers, delivery.relay, clock)
         router = Router(near.resolver)
-        notices = Notices(near.database, near.messages, router, planner, settings.hostname, clock)
+        notices = Notices(near.database, router, planner, settings.hostname, clock)
         self.settlement = Settlement(
-            near.database, writer, near.outbox, notices, near.announcer, self.presence, clock, schedule
+            near.database,
+            near.outbox,
+            QueuedNotices(notices, near.messages, writer),
+            near.announcer,
+            self.presence,
+            near.tasks,
+            schedule,
         )
         self.queue = Queue(near.database, delivery.relay)
+        queue_source = QueueSource(self.queue, near.messages, self.settlement, self.presence)
         self.dispatcher = Dispatcher(
-            self.queue,
-            near.messages,
+            [queue_source, *sources(self.presence)],
             self._connector,
-            self.settlement if watch is None else _Watched(self.settlement, watch),
             self.presence,
             limits
             or DispatchLimits(
-                lease=timedelta(seconds=delivery.lease_seconds),
+                lease=lease,
                 connections=delivery.max_concurrent,
-                connections_per_route=delivery.max_connections_per_destination,
+                connections_per_site=delivery.max_connections_per_destination,
                 mails_per_connection=delivery.max_messages_per_connection,
             ),
-            clock,
+            near.tasks,
             backoff,
             tell_others=lambda: near.announcer.announce(QUEUE_CHANNEL),
+            watch=watch,
         )
-        offers.dispatcher = self.dispatcher
+        offers.connect(queue_source, self.dispatcher)
         self.group: GroupCommit[Plan] = GroupCommit(near.database, writer.write_in, at_once=writer.at_once)
         self.acceptance = Acceptance(
             directory=near.resolver,
@@ -190,7 +171,7 @@ class Transport:
         self.joining = Joining(
             near.database, self.acceptance, planner, near.messages, writer, settings.hostname, clock
         )
-        self.queued_mails = QueuedMails(near.database, near.messages, near.outbox, near.announcer, clock)
+        self.queued_mails = QueuedMails(near.database, near.messages, near.outbox, near.announcer)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Transport:
@@ -212,5 +193,7 @@ class Transport:
     def _hear(self, payload: str | None) -> None:
         if payload == REOPEN:
             self.dispatcher.reopen()
+        elif payload == RECALL:
+            self.dispatcher.recall()
         else:
             self.dispatcher.look()

@@ -27,7 +27,7 @@ from postroad.mailstore.folders import Folders
 from postroad.mailstore.messages import Messages
 from postroad.mailstore.quota import Quota
 from postroad.mailstore.search import Search
-from postroad.transport.accepting.sending import Submission
+from postroad.transport.accepting.submission import Submission
 from postroad.web.mail.actions import Actions
 from postroad.web.mail.approvals import ApprovalPages, Approvals, NothingWaits
 from postroad.web.mail.composing import Composing, People
@@ -73,13 +73,18 @@ class Services:
 class WebApplication:
     """The ASGI callable. Call `stop` when the process begins to drain: it ends the live streams."""
 
-    def __init__(self, app: ASGIApp, live: Live) -> None:
+    def __init__(self, app: ASGIApp, live: Live, pages: Pages) -> None:
         self._app = app
         self._live = live
+        self._pages = pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         await self._app(scope, receive, send)
+
+    def load(self) -> None:
+        """Compile what pages are made of. Blocking: call it in a thread."""
+        self._pages.load()
 
     def stop(self) -> None:
         """End the live streams, which would never end by themselves."""
@@ -137,7 +142,7 @@ def create_app(
     )
     # The redirect would repeat the query string of a mistyped address, passwords included.
     app.router.redirect_slashes = False
-    return WebApplication(app, live)
+    return WebApplication(app, live, pages)
 
 
 async def _to_mail(request: Request) -> Response:

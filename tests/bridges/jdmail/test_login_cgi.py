@@ -90,7 +90,7 @@ async def test_wrong_ones_get_the_login_page(
 
 MALFORMED = [
     *("", "login", "login+a@b.example", f"login+{LIN}+{PASSWORD}", f"login+{LIN}+{PASSWORD}+1"),
-    *(f"logout+{LIN}+x+0", f"LOGIN+{LIN}+x+0", f"login+{LIN}+x+{TO}+y+0", f"login+{LIN}++0", "login++x+0"),
+    *(f"logout+{LIN}+x+0", f"login+{LIN}+x+{TO}+y+0", f"login+{LIN}++0", "login++x+0"),
     *(f"login+{LIN}+100%+0", f"login+{LIN}+%zz+0", "login+%4+x+0", f"login+{LIN}+{'x' * 20_000}+0"),
     *(f"login+{bare(LIN)}+{PASSWORD.replace(' ', '')}+0", f"login+{bare(LIN)}+{bare(PASSWORD)}+{TO}+0"),
     f"account={LIN}&password=x",
@@ -146,3 +146,11 @@ def test_nothing_breaks_the_reading(query: bytes) -> None:
 def test_what_was_written_is_read(account: str, password: str, recipient: str | None, way: type[str]) -> None:
     words = ["login", way(account), way(password), *([] if recipient is None else [way(recipient)]), "0"]
     assert read_link("+".join(words).encode()) == SignOnLink(account, password, recipient)
+
+
+@pytest.mark.parametrize("address", ["/JDWM/CGI/LOGIN.CGI?", "/jdwm/cgi/Login.cgi?"])
+async def test_the_address_is_found_in_any_case(house: House, address: str) -> None:
+    visitor = Visitor(house.app)
+    answer = await visitor.get(f"{address}LOGIN+{LIN}+{quote(PASSWORD)}+0")
+    assert (answer.status, answer.headers["location"]) == (303, "/mail")
+    assert await is_signed_in(visitor)

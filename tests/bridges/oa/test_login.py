@@ -199,3 +199,17 @@ async def test_a_client_that_guesses_at_many_accounts_is_stopped_at_every_door(h
     answer = await post(guesser, "/mail")
     assert answer.status == 429 and int(answer.headers["retry-after"]) > 0
     assert (await post(Visitor(house.app), "/mail")).status == 303
+
+
+@pytest.mark.parametrize("path", ["/mail/LOGIN.ASP", "/Mail/Login.asp", "/LOGIN.ASP", "/MAIL", "/Mail/"])
+@pytest.mark.parametrize("names", [("FM_STRACCOUNT", "FM_STRPASSWORD"), ("fm_straccount", "Fm_StrPassword")])
+async def test_servers_of_old_know_no_case(visitor: Visitor, path: str, names: tuple[str, str]) -> None:
+    answer = await visitor.post(path, {names[0]: LIN, names[1]: PASSWORD}, **ELSEWHERE)
+    assert answer.status == 303
+    assert await is_signed_in(visitor)
+
+
+@pytest.mark.parametrize("names", [("ACC", "PWD", "GO"), ("Acc", "pWd", "gO")])
+async def test_parameters_of_a_link_know_no_case(visitor: Visitor, names: tuple[str, str, str]) -> None:
+    answer = await ask(visitor, "/mail/LOGIN.ASP", **dict(zip(names, (LIN, PASSWORD, "4"), strict=True)))
+    assert (answer.status, answer.headers["location"]) == (303, "/mail/compose")

@@ -242,3 +242,10 @@ async def test_while_the_database_is_away_the_answer_is_one_line_too(house: Hous
     await house.database.close()
     house.database.dsn = good
     await house.database.open()
+
+
+@pytest.mark.parametrize("path", ["/mail/PASSWORD.ASP", "/Password.asp"])
+async def test_the_address_and_its_parameters_know_no_case(visitor: Visitor, path: str) -> None:
+    query = urlencode({"ACC": LIN, "PWD": "another-one-1", "OLD": PASSWORD, "JUMP": "0"})
+    answer = await visitor.get(f"{path}?{query}")
+    assert (answer.status, answer.text) == (200, "OK")

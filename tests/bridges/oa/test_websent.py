@@ -285,3 +285,26 @@ async def test_a_worker_hears_of_a_row_that_waited_for_the_poll(oa: Oa) -> None:
     finally:
         work.cancel()
         await asyncio.wait([work])
+
+
+@pytest.mark.parametrize(
+    ("columns", "is_html", "body"),
+    [
+        ({"MailBodyType": 1, "MailBodyText": "<p>您好</p>"}, True, "<p>您好</p>"),
+        ({"MailBodyType": 1, "MailBodyText": "<p>您好</p>", "MailBodyHtml": ""}, True, "<p>您好</p>"),
+        ({"MailBodyType": 0, "MailBodyHtml": "<p>您好</p>"}, True, "<p>您好</p>"),
+        ({"MailBodyType": 0, "MailBodyHtml": "3 < 5, 您好"}, False, "3 < 5, 您好"),
+        ({"MailBodyHtml": "您好"}, False, "您好"),
+        ({"MailBodyType": 1, "MailBodyText": "您好", "MailBodyHtml": "<p>再见</p>"}, True, "<p>再见</p>"),
+        ({"MailBodyType": 0, "MailBodyText": "您好", "MailBodyHtml": "<p>再见</p>"}, False, "您好"),
+    ],
+)
+async def test_a_body_in_the_other_column_is_sent(
+    oa: Oa, columns: dict[str, Any], is_html: bool, body: str
+) -> None:
+    await oa.write(**{"MailBodyText": None, **columns})
+    mail = read(await oa.arrived())
+    html = mail.get_body(("html",))
+    assert (html is not None) == is_html
+    shown = html if html is not None else mail.get_body(("plain",))
+    assert shown is not None and body in shown.get_content()

@@ -36,8 +36,9 @@ def test_a_false_end_ends_nothing(false_end: bytes, is_signed_in: bool) -> None:
         assert len(results) == 1
         assert codes(sent)[-1] == 221
         if isinstance(results[0], MessageRefused):
-            assert not is_signed_in
-            assert sent.startswith(b"550 5.6.11 ")
+            expected = b"550 5.6.0 " if is_signed_in else b"550 5.6."
+            assert sent.startswith(expected)
+            assert b"\0" in false_end or not is_signed_in
         else:
             # Handed on as one mail with one reading: whoever relays it stuffs this dot again.
             taken = results[0].content
@@ -77,8 +78,15 @@ def test_data_with_a_bare_line_end_begins_no_content() -> None:
     assert codes(sent) == [250, 250, 250, 500, 250]
 
 
-def test_a_nul_in_a_body_is_kept() -> None:
-    events, sent = play(engine(), [START + b"a\0b\r\n.\r\n"])
-    assert codes(sent)[-1] == 250
-    assert isinstance(events[-1], MessageComplete)
-    assert events[-1].content == b"a\0b\r\n"
+@pytest.mark.parametrize("is_signed_in", [False, True])
+@pytest.mark.parametrize("content", [b"a\0b\r\n", b"Subject: a\0b\r\n\r\nc\r\n", b"\0\r\n", b"a\r\n\0"])
+def test_a_nul_is_refused_from_strangers_and_members_alike(content: bytes, is_signed_in: bool) -> None:
+    for transfer in (b"DATA\r\n" + content + b"\r\n.\r\n", b"BDAT %d LAST\r\n" % len(content) + content):
+        server = engine()
+        if is_signed_in:
+            feed(server, SIGN_IN)
+        events, sent = play(server, [START.removesuffix(b"DATA\r\n") + transfer + b"NOOP\r\n"])
+        assert codes(sent)[-2:] == [550, 250]
+        assert b"550 5.6.0 The message has NUL characters" in sent
+        assert isinstance(events[-1], MessageRefused)
+        assert not any(isinstance(event, MessageComplete) for event in events)

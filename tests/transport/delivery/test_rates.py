@@ -22,7 +22,9 @@ from postroad.transport.delivery.shaping import SiteLimits
 
 
 def site(mails_per_minute: int | None, bucket: str = "mx.example") -> SiteLimits:
-    return SiteLimits(bucket, connections=10, mails_per_connection=100, mails_per_minute=mails_per_minute)
+    return SiteLimits(
+        bucket, bucket, connections=10, mails_per_connection=100, mails_per_minute=mails_per_minute
+    )
 
 
 class Simulated:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from postroad.config import BadSettings, ShapingRule, load
-from postroad.transport.delivery.shaping import MAX_BUCKET, MAX_REMEMBERED, Shaping, host_of
+from postroad.transport.delivery.shaping import MAX_NAME, MAX_REMEMBERED, Shaping, host_of
 
 
 def shaping(*rules: dict[str, Any]) -> Shaping:
@@ -58,11 +58,32 @@ def test_rules_of_one_site_do_not_share_a_bucket() -> None:
     assert rules.limits("mx", "special.example").bucket != rules.limits("mx", "other.example").bucket
 
 
+def test_mails_of_one_site_have_the_same_limits() -> None:
+    rules = shaping(
+        {"name": "one", "domains": ["special.example"], "tls": "verified"},
+        {"name": "two", "domains": ["*.many.example"], "each": "domain", "mails_per_minute": 5},
+        {"name": "all", "hosts": ["*.mx"], "each": "rule", "mails_per_minute": 2},
+    )
+    domains = ("special.example", "a.many.example", "b.many.example", "x.example", "y.example")
+    seen = {
+        limits.site: limits
+        for site in ("a.mx", "b.mx", "other")
+        for domain in domains
+        if (limits := rules.limits(site, domain))
+    }
+    for site in ("a.mx", "b.mx", "other"):
+        for domain in domains:
+            limits = rules.limits(site, domain)
+            assert seen[limits.site] == limits
+    assert rules.limits("a.mx", "x.example").site == rules.limits("a.mx", "y.example").site
+    assert rules.limits("a.mx", "x.example").site != rules.limits("b.mx", "x.example").site, "other hosts"
+
+
 def test_long_names_are_cut_and_stay_apart() -> None:
     hosts = [" ".join(f"mx{number}.{letter * 60}.example" for number in range(10)) for letter in "ab"]
     longer = hosts[0] + "x"
     buckets = {shaping().limits(site).bucket for site in (*hosts, longer)}
-    assert len(buckets) == 3 and all(len(bucket) <= MAX_BUCKET for bucket in buckets)
+    assert len(buckets) == 3 and all(len(bucket) <= MAX_NAME for bucket in buckets)
 
 
 def test_what_is_remembered_is_bounded() -> None:

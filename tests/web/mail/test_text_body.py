@@ -8,7 +8,16 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postroad.web.mail.text_body import text_markup, unflowed
+from postroad.message.budget import MAX_CHARACTERS, MAX_LINES, MAX_LINKS, Budget
+from postroad.web.mail import text_body
+from postroad.web.mail.text_body import cut, unflowed
+
+
+def text_markup(text: str, label: str) -> str:
+    """The markup of a text that has the page for itself."""
+    budget = Budget()
+    return text_body.text_markup(cut(text, budget)[0], label, budget)
+
 
 _OURS = re.compile(
     r'</?(?:details|summary|blockquote|span|a)(?: class="(?:quoted|signature)"| href="[^"<>]*"'
@@ -60,8 +69,32 @@ def test_long_quotes_are_folded_and_short_ones_stay_open() -> None:
 
 
 def test_a_huge_text_is_cut_and_a_sea_of_links_is_bounded() -> None:
-    assert len(text_markup("x" * 2_000_000, "")) == 500_000
-    assert text_markup("https://a.example " * 5000, "").count("<a ") == 2000
+    assert len(text_markup("x" * 2_000_000, "")) == MAX_CHARACTERS
+    assert text_markup("https://a.example " * 5000, "").count("<a ") == MAX_LINKS
+
+
+@given(st.text(alphabet="a\n ", max_size=60), st.integers(0, 40), st.integers(1, 8))
+def test_a_text_is_cut_at_its_budget_and_says_so(text: str, characters: int, lines: int) -> None:
+    budget = Budget()
+    budget.characters, budget.lines = characters, lines
+    shown, is_whole = cut(text, budget)
+    assert text.startswith(shown)
+    assert is_whole == (shown == text.rstrip())
+    assert len(shown) <= characters
+    assert shown.count("\n") < lines
+    assert budget.characters == characters - len(shown)
+    assert budget.lines == lines - shown.count("\n") - 1
+
+
+def test_all_texts_of_a_page_have_one_budget() -> None:
+    budget = Budget()
+    whole = [cut("a\n" * (MAX_LINES // 2 - 5), budget)[1] for _ in range(4)]
+    assert whole == [True, True, False, False]
+
+
+def test_marks_behind_a_link_are_no_part_of_it() -> None:
+    assert 'href="https://a.example/b_(c)"' in text_markup("(https://a.example/b_(c)), and", "")
+    assert 'href="http://www.a"' in text_markup("www.a" + ")" * 1_900, "")
 
 
 def test_flowed_lines_are_joined_and_fixed_ones_stay() -> None:

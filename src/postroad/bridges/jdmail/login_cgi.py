@@ -45,7 +45,9 @@ class SignOnLink:
 def read_link(query: bytes) -> SignOnLink:
     """Read the query string of `login.cgi`. Raises `Malformed`."""
     words = query.split(b"+")
-    if len(query) > MAX_QUERY or len(words) not in (4, 5) or words[0] != b"login" or words[-1] != b"0":
+    if len(query) > MAX_QUERY or len(words) not in (4, 5):
+        raise Malformed
+    if words[0].lower() != b"login" or words[-1] != b"0":
         raise Malformed
     if any(_BROKEN_PERCENT.search(word) for word in words):
         raise Malformed

@@ -20,8 +20,11 @@ MAX_SHOWN = 200
 
 _WAITING = """
 SELECT mailid, account, mailto, mailcc, mailbcc, left(mailsubject, 1000) AS subject, sendtime, maildate,
-       left(CASE WHEN mailbodytype = 1 THEN mailbodyhtml ELSE mailbodytext END, 20000) AS body,
-       coalesce(mailbodytype, 0) = 1 AS is_html,
+       left(CASE WHEN mailbodytype = 1 THEN coalesce(nullif(mailbodyhtml, ''), mailbodytext)
+            ELSE coalesce(nullif(mailbodytext, ''), mailbodyhtml) END, 20000) AS body,
+       coalesce(mailbodytype, 0) = 1
+           OR coalesce(mailbodytext, '') = ''
+              AND left(mailbodyhtml, 20000) ~ '<[/!]?[a-zA-Z][^<>]*>' AS is_html,
        CASE WHEN attachmentflag <> 0
             THEN ARRAY(SELECT coalesce(a.attachname, '') FROM oa.websentattach a WHERE a.mailid = w.mailid
                        ORDER BY attachid LIMIT 50)

@@ -32,7 +32,7 @@ from postroad.message.compose import Attachment, BadDraft, compose
 from postroad.protocols.smtp.envelope import Principal
 from postroad.transport.accepting.joining import Joining
 from postroad.transport.accepting.plan import Plan
-from postroad.transport.accepting.sending import NotSent
+from postroad.transport.accepting.submission import NotSent
 
 BATCH = (
     50  # rows a transaction: a flush costs the same for one as for all; more only makes the last ones late

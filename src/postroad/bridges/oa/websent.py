@@ -6,6 +6,7 @@ texts are weighed before they are read.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -57,6 +58,9 @@ SELECT attachid, contenttype, attachsize, attachname, content IS NOT NULL AS has
        coalesce(octet_length(content), 0) AS content_size
 FROM oa.websentattach WHERE mailid = $1 ORDER BY attachid LIMIT $2
 """
+
+
+_TAG = re.compile(r"<[/!]?[a-zA-Z][^<>]*>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +172,10 @@ def _sent_row(row: Any) -> SentRow:
         return int(values.get(name) or 0)
 
     is_html = number("mailbodytype") == 1
+    plain, marked = text("mailbodytext"), text("mailbodyhtml")
+    # OAs fill one column whatever the type says: the one that is empty never makes the mail empty.
+    body = (marked or plain) if is_html else (plain or marked)
+    is_html = is_html or (not plain and _TAG.search(marked) is not None)
     return SentRow(
         mail_id=text("mailid"),
         account=text("account"),
@@ -178,7 +186,7 @@ def _sent_row(row: Any) -> SentRow:
         mail_date=text("maildate"),
         subject=text("mailsubject"),
         is_html=is_html,
-        body=text("mailbodyhtml" if is_html else "mailbodytext"),
+        body=body,
         has_attachments=number("attachmentflag") != 0,
         needs_approval=number("checkupstatus") != 0,
         is_draft=number("savetodraft") != 0,

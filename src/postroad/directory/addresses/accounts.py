@@ -283,6 +283,7 @@ class Accounts:
             """,
             list(keys),
         )
+        await connection.execute("SELECT lock_folders_of($1::bigint[])", ids)
         await connection.execute("DELETE FROM account WHERE id = ANY($1::bigint[])", ids)
         await self._outbox.record_in(
             connection, [Event("account.removed", row["id"], {"address": row["address"]}) for row in rows]

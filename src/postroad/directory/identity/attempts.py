@@ -23,19 +23,23 @@ SWEEP_EVERY = 2_000  # failures seen by one worker; between sweeps the table gro
 MAX_BLOCKS_KNOWN = 10_000
 
 
-# A row whose block is over or whose window has passed ($4) begins anew; one that reaches its limit is
-# blocked until $5. `limits` travels in the conflict through array_position, since ON CONFLICT sees only the
-# row and what was proposed.
-_RECORD = """
+# $1 and $2: subjects, and how many failures each may have. $3: now. $4: what began before has passed. $5: the
+# end of a block that begins now.
+_IS_OVER = "(f.blocked_until <= $3 OR f.window_start <= $4::timestamptz)"  # the row counts from the beginning
+# ON CONFLICT sees only the row and what was proposed, so its limit is looked up.
+_MOST = "($2::int[])[array_position($1::text[], f.subject)]"
+_RECORD = f"""
 INSERT INTO sign_in_failure AS f (subject, failures, window_start, blocked_until)
 SELECT subject, 1, $3::timestamptz, CASE WHEN most <= 1 THEN $5::timestamptz END
-FROM unnest($1::text[], $2::int[]) AS t(subject, most)
+FROM unnest($1::text[], $2::int[]) AS t (subject, most)
 ON CONFLICT (subject) DO UPDATE SET
-    failures = CASE WHEN f.blocked_until <= $3 OR f.window_start <= $4::timestamptz THEN 1 ELSE f.failures +
-    1 END, window_start = CASE WHEN f.blocked_until <= $3 OR f.window_start <= $4 THEN $3 ELSE
-    f.window_start END, blocked_until = CASE WHEN f.blocked_until > $3 THEN f.blocked_until WHEN
-    f.blocked_until <= $3 OR f.window_start <= $4 THEN excluded.blocked_until WHEN f.failures + 1 >=
-    ($2::int[])[array_position($1::text[], f.subject)] THEN $5 END
+    failures = CASE WHEN {_IS_OVER} THEN 1 ELSE f.failures + 1 END,
+    window_start = CASE WHEN {_IS_OVER} THEN $3 ELSE f.window_start END,
+    blocked_until = CASE
+        WHEN f.blocked_until > $3 THEN f.blocked_until
+        WHEN {_IS_OVER} THEN excluded.blocked_until
+        WHEN f.failures + 1 >= {_MOST} THEN $5
+    END
 RETURNING subject, blocked_until
 """
 

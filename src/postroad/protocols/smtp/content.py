@@ -114,6 +114,10 @@ def judged(content: bytes, line_ends: BareLineEnds, limits: ServerLimits) -> byt
         content = with_crlf(content)
         if len(content) > limits.message:
             raise too_large(limits)
+    if b"\0" in content:
+        # RFC 5321 4.5.2 and 2.3.1: octets beyond text need BINARYMIME, which is not offered. Programs that
+        # read up to a NUL would see another mail than those that do not.
+        raise SmtpReply(550, "5.6.0", "The message has NUL characters, and BINARYMIME is not offered")
     if content and not content.endswith(b"\r\n"):
         content += b"\r\n"  # BDAT may end within a line; what is stored and relayed has whole lines
     if _has_overlong_header(content, limits.header):

@@ -21,23 +21,23 @@ from postroad.db.pool import DatabaseUnavailable
 from postroad.directory.addresses.resolver import LocalAccount, NotLocal, Resolution, UnknownLocal
 from postroad.mailstore.errors import BlobsFull, BlobsUnavailable
 from postroad.message.address import Address, BadAddress, canonical_domain
-from postroad.message.headers import Mailbox
+from postroad.message.headers import Mailbox, header_section
 from postroad.protocols.smtp.envelope import Envelope, EnvelopeRecipient, Notify, Principal, SessionInfo
 from postroad.protocols.smtp.replies import SmtpReply
-from postroad.transport.accepting import submission
+from postroad.transport.accepting import mending
 from postroad.transport.accepting.list_mail import list_copy
 from postroad.transport.accepting.plan import DraftEntry, Plan, PlanWriter
-from postroad.transport.accepting.planning import Draft, Filing, Planner, mail_id_text
+from postroad.transport.accepting.planning import Filing, Planner, RoutedMail
 from postroad.transport.accepting.routing import Local, Refused, Router, Routing, Sending
 from postroad.transport.accepting.trace import (
     MAX_RECEIVED,
     begins_with_field,
     count_received,
-    header_section,
     marks,
     received,
     received_locally,
 )
+from postroad.transport.queue.mail_ids import mail_id_text
 
 Network = IPv4Network | IPv6Network
 
@@ -220,7 +220,7 @@ class Acceptance:
             routing = await self._route(envelope, content, principal, may_relay)
             if routing.refused and len(routing.refused) == len(envelope.recipients):
                 raise routing.refused[0].reply
-            draft = Draft(
+            mail = RoutedMail(
                 body=content,
                 sender=envelope.mail_from,
                 received=lambda name: received(session, envelope, self._hostname, name, self._clock()),
@@ -232,7 +232,7 @@ class Acceptance:
                 envelope_id=envelope.envelope_id,
                 is_smtputf8=envelope.smtputf8,
             )
-            return mail_id_text(await self._take(draft, envelope, routing))
+            return mail_id_text(await self._take(mail, envelope, routing))
 
     async def take_from_account(
         self,
@@ -280,7 +280,7 @@ class Acceptance:
             routing = await self._route(envelope, content, account, may_relay=True)
             if routing.refused and not (bounces and len(routing.refused) < len(envelope.recipients)):
                 raise RecipientsRefused(routing.refused)
-            draft = Draft(
+            mail = RoutedMail(
                 body=content,
                 sender=envelope.mail_from,
                 received=lambda name: received_locally(self._hostname, protocol, name, self._clock()),
@@ -292,7 +292,7 @@ class Acceptance:
                 filed=filed,
                 replaced=replaced,
             )
-            return await self._plan(plan, draft, envelope, routing)
+            return await self._plan(plan, mail, envelope, routing)
 
     async def _route(
         self, envelope: Envelope, content: bytes, principal: Principal | None, may_relay: bool
@@ -307,30 +307,30 @@ class Acceptance:
         await self._drop_full(routing, len(content))
         return routing
 
-    async def _take(self, draft: Draft, envelope: Envelope, routing: Routing) -> int:
+    async def _take(self, mail: RoutedMail, envelope: Envelope, routing: Routing) -> int:
         plan = Plan()
         try:
-            mail_id = await self._plan(plan, draft, envelope, routing)
+            mail_id = await self._plan(plan, mail, envelope, routing)
             await self._group.commit(plan)
         finally:
             self._writer.abandon(plan)  # nothing is left of it after a commit
         return mail_id
 
-    async def _plan(self, plan: Plan, draft: Draft, envelope: Envelope, routing: Routing) -> int:
+    async def _plan(self, plan: Plan, mail: RoutedMail, envelope: Envelope, routing: Routing) -> int:
         """Add a routed mail to a plan, with its list copies and notices; returns its id."""
         mail_id: int | None = None
-        if draft.locals or draft.remotes or draft.filed or not routing.posts:
-            mail_id = await self._planner.add(plan, draft)
+        if mail.locals or mail.remotes or mail.filed or not routing.posts:
+            mail_id = await self._planner.add(plan, mail)
         for post in routing.posts:
-            copied = await self._planner.add(plan, list_copy(draft, post))
+            copied = await self._planner.add(plan, list_copy(mail, post))
             mail_id = mail_id if mail_id is not None else copied
         if routing.refused:
-            await self._notices.add_refused(plan, envelope, draft.account_id, draft.body, routing.refused)
+            await self._notices.add_refused(plan, envelope, mail.account_id, mail.body, routing.refused)
         delivered = [local.recipient for local in routing.locals if _asks_success(local.recipient)]
         delivered += [post.recipient for post in routing.posts if _asks_success(post.recipient)]
         if delivered or routing.expanded:
             await self._notices.add_successes(
-                plan, envelope, draft.account_id, draft.body, delivered, routing.expanded
+                plan, envelope, mail.account_id, mail.body, delivered, routing.expanded
             )
         assert mail_id is not None
         return mail_id
@@ -341,8 +341,8 @@ class Acceptance:
         """Mend what a submission lacks; returns the content and who it says has written it."""
         author = envelope.mail_from or (None if principal is None else principal.address)
         unique = secrets.token_hex(12)
-        prepared = submission.prepare(content, author, self._hostname, unique, self._clock())
-        fields = submission.authors(prepared)
+        prepared = mending.prepare(content, author, self._hostname, unique, self._clock())
+        fields = mending.authors(prepared)
         if len(fields) > 1:
             raise SmtpReply(550, "5.6.0", "the mail has more than one From field")
         return prepared, fields[0] if fields else ()

@@ -1,6 +1,6 @@
 """Mail sent in the transaction of what asked for it: where a row "to be sent" becomes a row "sent".
 
-Same rules as `sending.py`; but mails are planned one by one, and written together with whatever else the
+Same rules as `submission.py`; but mails are planned one by one, and written together with whatever else the
 caller writes. Killed at any moment, the order is still there or the mail is, never both, never neither.
 """
 
@@ -16,15 +16,15 @@ from postroad.mailstore.delivery import Delivery
 from postroad.mailstore.flags import Flag
 from postroad.mailstore.folders import Role
 from postroad.mailstore.messages import Messages
+from postroad.mailstore.summaries import summarised
 from postroad.message.address import Address
-from postroad.message.summary import summarise
 from postroad.protocols.smtp.envelope import Envelope, EnvelopeRecipient, Principal
 from postroad.protocols.smtp.replies import SmtpReply
 from postroad.transport.accepting.acceptance import Acceptance, RecipientsRefused
 from postroad.transport.accepting.plan import Plan, PlanWriter
-from postroad.transport.accepting.planning import Draft, Filing, Planner
+from postroad.transport.accepting.planning import Filing, Planner, RoutedMail
 from postroad.transport.accepting.routing import Local
-from postroad.transport.accepting.sending import MAX_RECIPIENTS, NotSent
+from postroad.transport.accepting.submission import MAX_RECIPIENTS, NotSent
 from postroad.transport.accepting.trace import received_locally
 
 # Reads and writes by the connection, and puts everything that it plans into the list.
@@ -91,7 +91,7 @@ class Joining:
 
     async def plan_draft(self, plan: Plan, account_id: int, content: bytes) -> None:
         """Add a mail that an account finds among its drafts."""
-        mail = await self._messages.prepare(content, summarise(content))
+        mail = await self._messages.prepare(content, await summarised(content))
         plan.mails.append(mail)
         plan.deliveries.append(
             Delivery.of(mail, account_id, self._clock(), Role.DRAFTS, flags=Flag.DRAFT | Flag.SEEN)
@@ -103,7 +103,7 @@ class Joining:
         now = self._clock()
         await self._planner.add(
             plan,
-            Draft(
+            RoutedMail(
                 body=content,
                 sender=None,
                 received=lambda mail_id: received_locally(self._hostname, "LOCAL", mail_id, now),

@@ -11,21 +11,22 @@ from dataclasses import replace
 from postroad.directory.addresses.resolver import ListTarget
 from postroad.message.address import Address
 from postroad.message.fields import encoded_words, folded, one_line
-from postroad.transport.accepting.planning import Draft
+from postroad.message.headers import header_section
+from postroad.transport.accepting.planning import RoutedMail
 from postroad.transport.accepting.routing import Post
-from postroad.transport.accepting.trace import delivered_to, header_section
+from postroad.transport.accepting.trace import delivered_to
 
 # RFC 2369 4: a list that gets the mail of another one replaces its fields.
 _LIST_FIELD = re.compile(rb"(?:(?<=\n)|\A)list-[a-z-]+[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*", re.IGNORECASE)
 
 
-def list_copy(draft: Draft, post: Post) -> Draft:
+def list_copy(mail: RoutedMail, post: Post) -> RoutedMail:
     """Return the mail that goes to the list's members."""
     target = post.target
-    header = header_section(draft.body)
-    body = list_fields(target) + _LIST_FIELD.sub(b"", header) + draft.body[len(header) :]
+    header = header_section(mail.body)
+    body = list_fields(target) + _LIST_FIELD.sub(b"", header) + mail.body[len(header) :]
     return replace(
-        draft,
+        mail,
         body=body,
         sender=tagged(target.address, "bounces"),
         locals=post.locals,

@@ -14,7 +14,6 @@ from typing import Literal
 import structlog
 
 from postroad.db.pool import Database
-from postroad.mailstore.messages import Content, Messages
 from postroad.message.address import Address, BadAddress
 from postroad.message.headers import Mailbox
 from postroad.message.notices import (
@@ -26,11 +25,10 @@ from postroad.message.notices import (
 )
 from postroad.protocols.smtp.envelope import Envelope, EnvelopeRecipient, Notify, Return
 from postroad.transport.accepting.plan import Plan
-from postroad.transport.accepting.planning import Draft, Planner
+from postroad.transport.accepting.planning import Planner, RoutedMail
 from postroad.transport.accepting.routing import Refused, Router, Sending
 from postroad.transport.accepting.trace import received_locally
-from postroad.transport.delivery.outcomes import Attempted
-from postroad.transport.queue.settlement import Told
+from postroad.transport.queue.settlement import Telling, Told
 
 SENDER_NAME = "Mail Delivery System"
 SENDER_LOCAL_PART = "mailer-daemon"
@@ -47,14 +45,12 @@ class Notices:
     def __init__(
         self,
         database: Database,
-        messages: Messages,
         router: Router,
         planner: Planner,
         hostname: str,
         clock: Callable[[], datetime],
     ) -> None:
         self._database = database
-        self._messages = messages
         self._router = router
         self._planner = planner
         self._hostname = hostname
@@ -63,32 +59,29 @@ class Notices:
     async def add_for_queued(
         self,
         plan: Plan,
-        attempted: Attempted,
+        telling: Telling,
+        original: bytes,
         *,
-        failed: Sequence[Told],
-        delayed: Sequence[Told],
-        relayed: Sequence[Told],
-        retry_until: datetime,
+        returns_content: bool = True,
     ) -> None:
         """Add the notices about one queued mail. Raises `DatabaseUnavailable`, `MailStoreError`."""
-        envelope = attempted.envelope
+        envelope = telling.attempted.mail
         if envelope.sender is None:
             return
-        content = attempted.content or (await self._messages.contents([envelope.message_id])).get(
-            envelope.message_id
-        )
         occasion = await self._occasion(
             envelope.sender,
             envelope.account_id,
-            _as_sent(envelope.headers, content),
+            original,
             envelope.queued_at,
             envelope.envelope_id,
-            envelope.return_content,
+            envelope.return_content if returns_content else Return.HEADERS,
         )
         now = self._clock()
-        if failed:
-            await self._add(plan, occasion, [_report(told, now) for told in failed], _write_failure)
-        if delayed:
+        if telling.failed:
+            reports = [_report(told, now) for told in telling.failed]
+            await self._add(plan, occasion, reports, _write_failure)
+        if telling.delayed:
+            retry_until = now + telling.retry_for
 
             def write_delay(
                 occasion: Occasion, reports: Sequence[RecipientReport], now: datetime, message_id: str
@@ -97,9 +90,10 @@ class Notices:
                     occasion, reports, now=now, message_id=message_id, retry_until=retry_until
                 )
 
-            await self._add(plan, occasion, [_report(told, now) for told in delayed], write_delay)
-        if relayed:
-            await self._add(plan, occasion, [_report(told, now) for told in relayed], _write_success)
+            await self._add(plan, occasion, [_report(told, now) for told in telling.delayed], write_delay)
+        if telling.relayed:
+            reports = [_report(told, now) for told in telling.relayed]
+            await self._add(plan, occasion, reports, _write_success)
 
     async def add_refused(
         self,
@@ -190,7 +184,7 @@ class Notices:
             return
         await self._planner.add(
             plan,
-            Draft(
+            RoutedMail(
                 body=body,
                 sender=None,
                 received=lambda mail_id: received_locally(self._hostname, "LOCAL", mail_id, now),
@@ -233,9 +227,3 @@ def _report(told: Told, now: datetime) -> RecipientReport:
 def _original(recipient: EnvelopeRecipient) -> str | None:
     original = recipient.original
     return None if original is None else f"{original.address_type};{original.address}"
-
-
-def _as_sent(headers: bytes, content: Content | None) -> bytes:
-    if content is None:
-        return headers
-    return b"".join((headers, content.prefix[content.trace_offset :], content.body))

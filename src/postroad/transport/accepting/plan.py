@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from postroad.db.group_commit import AtOnce
 from postroad.db.pool import Connection
@@ -17,43 +16,19 @@ from postroad.events.outbox import CHANNEL as EVENTS_CHANNEL
 from postroad.events.outbox import Event, Outbox
 from postroad.mailstore.arrival import NotPlaced, arrive, fits_one_statement
 from postroad.mailstore.changes import ChangeSink, FolderChanged
-from postroad.mailstore.delivery import Delivery, deliver_in
+from postroad.mailstore.delivery import Delivery, deliver_in, lock_targets_in
 from postroad.mailstore.errors import NoSuchFolder
 from postroad.mailstore.filing import expunge_in
 from postroad.mailstore.flags import NO_FLAGS
 from postroad.mailstore.messages import Content, Messages, NewContent, NewMail
+from postroad.transport.delivery.dispatcher import Reservation
+from postroad.transport.queue.announcing import QUEUE_CHANNEL, Announce
 from postroad.transport.queue.rows import Leased, QueuedEnvelope, add_clauses, add_in
-
-QUEUE_CHANNEL = "postroad_queue"  # announced when rows were queued that their worker did not keep for itself
-REOPEN = "reopen"  # its payload when an operator wants routes tried that were found closed
+from postroad.transport.queue.shortcut import Offers
 
 
 class AccountGone(Exception):
     """An account was removed between the moment it was routed to and the commit."""
-
-
-class Offers(Protocol):
-    """The dispatcher, as far as taking mail knows it: what it has room for is leased to it from birth."""
-
-    def take(self, leased: Leased, content: Content) -> None:
-        """Deliver this; it was reserved, and is committed now."""
-        ...
-
-    def forget(self, leased: Leased) -> None:
-        """What was reserved for this was not committed."""
-        ...
-
-    def look(self) -> None:
-        """Something was queued that nobody has leased."""
-        ...
-
-
-class Announce(Protocol):
-    """How other workers are told (`db.notify.Announcer`)."""
-
-    def announce(self, channel: str, payload: str = "") -> None:
-        """Tell the listeners of a channel, soon."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +50,7 @@ class Plan:
     recipients: list[tuple[object, ...]] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
-    leased: list[tuple[Leased, Content]] = field(default_factory=list)
+    leased: list[tuple[Leased, Content, Reservation]] = field(default_factory=list)
     drafts: list[DraftEntry] = field(default_factory=list)
     size_bytes: int = 0
 
@@ -87,7 +62,7 @@ class Plan:
     @property
     def leaves_work(self) -> bool:
         """Whether recipients were queued that no worker has leased."""
-        return len(self.recipients) > sum(len(leased.recipients) for leased, _ in self.leased)
+        return len(self.recipients) > sum(len(leased.recipients) for leased, *_ in self.leased)
 
 
 class PlanWriter:
@@ -125,13 +100,16 @@ class PlanWriter:
         if events:
             await self._outbox.record_in(connection, events)
         changed: list[FolderChanged] = []
-        for draft in (draft for plan in plans for draft in plan.drafts):
+        drafts = [draft for plan in plans for draft in plan.drafts]
+        deliveries = [delivery for plan in plans for delivery in plan.deliveries]
+        if drafts:
+            await lock_targets_in(connection, [draft.folder_id for draft in drafts], deliveries)
+        for draft in drafts:
             with suppress(NoSuchFolder):
                 mod_sequence, _ = await expunge_in(
                     connection, draft.account_id, draft.folder_id, [draft.uid], NO_FLAGS, 1
                 )
                 changed.append(FolderChanged(draft.account_id, draft.folder_id, mod_sequence))
-        deliveries = [delivery for plan in plans for delivery in plan.deliveries]
         if deliveries:
             for placed in await deliver_in(connection, deliveries):
                 if placed is None:
@@ -173,8 +151,8 @@ class PlanWriter:
         leaves_work = False
         for plan in plans:
             leaves_work |= plan.leaves_work
-            for leased, content in plan.leased:
-                self._offers.take(leased, content)
+            for leased, content, reservation in plan.leased:
+                self._offers.take(leased, content, reservation)
             plan.leased = []
         if leaves_work:
             self._offers.look()
@@ -182,6 +160,6 @@ class PlanWriter:
 
     def abandon(self, plan: Plan) -> None:
         """Give back what was reserved for a plan that was not committed. Harmless after a commit."""
-        for leased, _ in plan.leased:
-            self._offers.forget(leased)
+        for leased, _, reservation in plan.leased:
+            self._offers.forget(leased, reservation)
         plan.leased = []

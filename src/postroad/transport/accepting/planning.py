@@ -17,14 +17,17 @@ from postroad.mailstore.delivery import Delivery
 from postroad.mailstore.flags import Flag
 from postroad.mailstore.folders import Role
 from postroad.mailstore.messages import Content, Messages
+from postroad.mailstore.summaries import summarised
 from postroad.message.address import Address
-from postroad.message.summary import MessageSummary, summarise
+from postroad.message.summary import MessageSummary
 from postroad.protocols.smtp.envelope import Return
 from postroad.transport.accepting.plan import DraftEntry, Plan
 from postroad.transport.accepting.routing import Local, Remote
 from postroad.transport.accepting.trace import delivered_to, return_path
 from postroad.transport.delivery.destinations import route_of
+from postroad.transport.queue.mail_ids import mail_id_text
 from postroad.transport.queue.rows import Leased, QueuedEnvelope, QueuedRecipient, recipient_row
+from postroad.transport.queue.shortcut import Offers
 
 MAIL_ARRIVED = "mail.arrived"
 
@@ -34,14 +37,6 @@ class Signer(Protocol):
 
     async def sign(self, domain: str, content: bytes) -> bytes:
         """Return the signature fields of a mail by the keys of `domain`, empty when it has none."""
-        ...
-
-
-class Reserve(Protocol):
-    """The dispatcher's room for mail that it will try at once (`dispatcher.py`)."""
-
-    def reserve(self, route: str, recipients: int, size_bytes: int) -> tuple[int, datetime] | None:
-        """Return the owner and the end of a lease, None when the mail had better wait in the queue."""
         ...
 
 
@@ -55,7 +50,7 @@ class Filing:
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class RoutedMail:
     """One mail about to be planned: its bytes, and where it goes.
 
     `received` makes the Received field from the mail's id. `sign_as` is the domain whose keys sign what
@@ -84,55 +79,55 @@ class Planner:
         self,
         messages: Messages,
         signer: Signer,
-        reserve: Reserve,
+        offers: Offers,
         relay: str,
         clock: Callable[[], datetime],
     ) -> None:
         """`relay` is the smart host `host:port`, empty for delivery by MX."""
         self._messages = messages
         self._signer = signer
-        self._reserve = reserve
+        self._offers = offers
         self._relay = relay
         self._clock = clock
 
-    async def add(self, plan: Plan, draft: Draft) -> int:
+    async def add(self, plan: Plan, mail: RoutedMail) -> int:
         """Add a mail to a plan and return its id, which is also its id in the queue.
 
         Raises `BlobsFull`, `BlobsUnavailable`, `DatabaseUnavailable`.
         """
         now = self._clock()
-        plan.drafts.extend(draft.replaced)
+        plan.drafts.extend(mail.replaced)
         signature = b""
-        if draft.sign_as is not None and draft.remotes:
-            signature = await self._signer.sign(draft.sign_as, draft.body)
+        if mail.sign_as is not None and mail.remotes:
+            signature = await self._signer.sign(mail.sign_as, mail.body)
         message_id = await self._messages.take_id()
-        path = return_path(draft.sender)
-        trace = draft.received(mail_id_text(message_id))
-        if draft.locals or draft.filed:
-            summary = draft.summary or summarise(draft.body)
-            mail = await self._messages.prepare(draft.body, summary, path + trace, len(path), message_id)
-            plan.mails.append(mail)
-            for local in draft.locals:
-                plan.deliveries.append(Delivery.of(mail, local.account.account_id, now))
-                plan.events.append(Event(MAIL_ARRIVED, local.account.account_id, {"message_id": mail.id}))
-            for filing in draft.filed:
+        path = return_path(mail.sender)
+        trace = mail.received(mail_id_text(message_id))
+        if mail.locals or mail.filed:
+            summary = mail.summary or await summarised(mail.body)
+            stored = await self._messages.prepare(mail.body, summary, path + trace, len(path), message_id)
+            plan.mails.append(stored)
+            for local in mail.locals:
+                plan.deliveries.append(Delivery.of(stored, local.account.account_id, now))
+                plan.events.append(Event(MAIL_ARRIVED, local.account.account_id, {"message_id": stored.id}))
+            for filing in mail.filed:
                 plan.deliveries.append(
-                    Delivery.of(mail, filing.account_id, now, filing.role, flags=filing.flags)
+                    Delivery.of(stored, filing.account_id, now, filing.role, flags=filing.flags)
                 )
         else:
             # Nobody here reads it: no list row, no structure, and nothing to sweep when it has left.
             plan.contents.append(
-                await self._messages.prepare_content(message_id, draft.body, path + trace, len(path))
+                await self._messages.prepare_content(message_id, mail.body, path + trace, len(path))
             )
-        plan.size_bytes += len(draft.body) + 1000
-        if draft.remotes:
-            await self._queue(plan, draft, message_id, signature, path, trace, now)
+        plan.size_bytes += len(mail.body) + 1000
+        if mail.remotes:
+            await self._queue(plan, mail, message_id, signature, path, trace, now)
         return message_id
 
     async def _queue(
         self,
         plan: Plan,
-        draft: Draft,
+        mail: RoutedMail,
         message_id: int,
         signature: bytes,
         path: bytes,
@@ -140,7 +135,7 @@ class Planner:
         now: datetime,
     ) -> None:
         by_marks: dict[tuple[str, ...], list[Remote]] = {}
-        for remote in draft.remotes:
+        for remote in mail.remotes:
             by_marks.setdefault(remote.passed, []).append(remote)
         envelope_id: int | None = message_id  # the first envelope has the mail's own id
         for passed, remotes in by_marks.items():
@@ -150,19 +145,19 @@ class Planner:
             envelope = QueuedEnvelope(
                 id=envelope_id,
                 message_id=message_id,
-                sender=draft.sender,
-                account_id=draft.account_id,
-                return_content=draft.return_content,
-                envelope_id=draft.envelope_id,
-                is_smtputf8=draft.is_smtputf8,
-                owns_message=len(by_marks) == 1 and not draft.locals and not draft.filed,
-                size_bytes=len(signature) + len(marks) + len(trace) + len(draft.body),
+                sender=mail.sender,
+                account_id=mail.account_id,
+                return_content=mail.return_content,
+                envelope_id=mail.envelope_id,
+                is_smtputf8=mail.is_smtputf8,
+                owns_message=len(by_marks) == 1 and not mail.locals and not mail.filed,
+                size_bytes=len(signature) + len(marks) + len(trace) + len(mail.body),
                 recipient_count=len(remotes),
                 headers=signature + marks,
                 queued_at=now,
             )
             plan.envelopes.append(envelope)
-            self._recipients(plan, envelope, remotes, Content(path + trace, len(path), draft.body))
+            self._recipients(plan, envelope, remotes, Content(path + trace, len(path), mail.body))
             envelope_id = None
 
     def _recipients(
@@ -174,21 +169,11 @@ class Planner:
             route = route_of(asked.address.domain, self._relay)
             by_route.setdefault(route, []).append(QueuedRecipient(number, asked, route, 1))
         for route, recipients in by_route.items():
-            lease = self._reserve.reserve(route, len(recipients), envelope.size_bytes)
-            if lease is None:
+            reservation = self._offers.reserve(route, len(recipients), envelope.size_bytes)
+            owner: int | None = None
+            if reservation is None:
                 recipients = [replace(each, attempts=0) for each in recipients]
             else:
-                plan.leased.append((Leased(envelope, tuple(recipients)), content))
-            plan.recipients.extend(
-                recipient_row(envelope.id, each, envelope.queued_at, lease) for each in recipients
-            )
-
-
-def mail_id_text(mail_id: int) -> str:
-    """The id as people and other servers see it: in Received, in the 250, in `queue show`."""
-    return f"{mail_id:X}"
-
-
-def mail_id_of(text: str) -> int:
-    """Read what `mail_id_text` wrote. Raises `ValueError`."""
-    return int(text, 16)
+                owner = reservation.owner
+                plan.leased.append((Leased(envelope, tuple(recipients)), content, reservation))
+            plan.recipients.extend(recipient_row(envelope.id, each, owner) for each in recipients)

@@ -1,52 +1,88 @@
-"""What is mended in a mail that one of our own people hands in, before it goes anywhere.
+"""Mail that is written in this house and has no SMTP session: the webmail's, later the interfaces'.
 
-Pure: bytes in, bytes out. RFC 6409 section 8 (Date 8.2, Message-ID 8.3), RFC 5322 3.6.3 (Bcc never leaves).
-Relayed mail of strangers is never touched.
+Same rules, same transaction as a submission by SMTP (`acceptance.py`); besides, a copy goes to the sender's
+Sent folder and the draft it was made from goes away, all or nothing.
 """
 
 from __future__ import annotations
 
-import re
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+from postroad.mailstore.flags import Flag
+from postroad.mailstore.folders import Role
 from postroad.message.address import Address
-from postroad.message.headers import Mailbox, address_items, mailboxes, raw_text
-from postroad.transport.accepting.trace import begins_with_field, format_date, header_section
+from postroad.protocols.smtp.envelope import Envelope, EnvelopeRecipient, Principal
+from postroad.protocols.smtp.replies import SmtpReply
+from postroad.transport.accepting.acceptance import Acceptance, RecipientsRefused
+from postroad.transport.accepting.plan import DraftEntry
+from postroad.transport.accepting.planning import Filing
+from postroad.transport.accepting.routing import Refused
+from postroad.transport.queue.mail_ids import mail_id_text
 
-_BCC = re.compile(rb"(?:(?<=\n)|\A)(?:resent-)?bcc[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*", re.IGNORECASE)
-_DATE = re.compile(rb"(?:(?<=\n)|\A)date[ \t]*:", re.IGNORECASE)
-_MESSAGE_ID = re.compile(rb"(?:(?<=\n)|\A)message-id[ \t]*:", re.IGNORECASE)
-_FROM = re.compile(rb"(?:(?<=\n)|\A)from[ \t]*:([^\n]*\n(?:[ \t][^\n]*\n)*)", re.IGNORECASE)
+MAX_RECIPIENTS = 1000  # as at the SMTP doors (`smtp.max_recipients`)
 
 
-def authors(content: bytes) -> list[list[Mailbox]]:
-    """Return who wrote a mail, a list for each From field.
+class NotSent(Exception):
+    """Nothing was sent to anybody.
 
-    RFC 5322 3.6 allows exactly one field; readers disagree which of two they show.
+    `reply` says why, in the words of SMTP; `refused` are the recipients that are the reason, if any.
     """
-    return [mailboxes(address_items(raw_text(value))) for value in _FROM.findall(header_section(content))]
+
+    def __init__(self, reply: SmtpReply, refused: Sequence[Refused] = ()) -> None:
+        super().__init__(str(reply))
+        self.reply = reply
+        self.refused = tuple(refused)
 
 
-def prepare(content: bytes, sender: Address | None, hostname: str, unique: str, now: datetime) -> bytes:
-    """Return the content with what a submission may lack added, and Bcc taken out.
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The mail is on its way; `id` is its id in the queue, `message_id` that of the store."""
 
-    `sender` fills in a missing From (old programs leave it out); `unique` makes the Message-ID, and is the
-    caller's promise that no other mail gets the same.
-    """
-    header = header_section(content)
-    cleaned = _BCC.sub(b"", header)
-    added = b""
-    if not _DATE.search(cleaned):
-        added += f"Date: {format_date(now)}\r\n".encode()
-    if not _FROM.search(cleaned) and sender is not None:
-        added += f"From: {sender}\r\n".encode()
-    if not _MESSAGE_ID.search(cleaned):
-        added += f"Message-ID: <{unique}@{hostname}>\r\n".encode()
-    if not added and len(cleaned) == len(header):
-        return content
-    rest = content[len(header) :]
-    if not cleaned and not header:
-        return added + content
-    if cleaned and not begins_with_field(cleaned):  # no header at all: the body starts at once
-        return added + b"\r\n" + content
-    return added + cleaned + rest
+    id: str
+    message_id: int
+
+
+class Submission:
+    """Sends for accounts of ours."""
+
+    def __init__(self, acceptance: Acceptance) -> None:
+        self._acceptance = acceptance
+
+    async def send(
+        self,
+        account: Principal,
+        content: bytes,
+        recipients: Sequence[Address],
+        *,
+        sender: Address | None = None,
+        saves_to_sent: bool = True,
+        draft: DraftEntry | None = None,
+    ) -> Sent:
+        """Send a mail (CRLF line ends) as `account`; `sender` is one of its addresses, by default its own.
+
+        With `saves_to_sent` it lies in Sent as read; `draft` (an entry of a folder) is removed. Every
+        recipient is checked before anything is sent. Raises `NotSent`.
+        """
+        if not recipients:
+            raise NotSent(SmtpReply(554, "5.5.1", "the mail has no recipients"))
+        if len(recipients) > MAX_RECIPIENTS:
+            raise NotSent(SmtpReply(452, "4.5.3", f"a mail has at most {MAX_RECIPIENTS} recipients"))
+        asked = tuple(
+            EnvelopeRecipient(address) for address in {each.key: each for each in recipients}.values()
+        )
+        envelope = Envelope(
+            sender or account.address,
+            asked,
+            smtputf8=not all(each.address.is_ascii for each in asked) or not content.isascii(),
+        )
+        filed = (Filing(account.account_id, Role.SENT, Flag.SEEN),) if saves_to_sent else ()
+        try:
+            mail_id = await self._acceptance.take_from_account(
+                envelope, content, account, filed, () if draft is None else (draft,)
+            )
+        except RecipientsRefused as error:
+            raise NotSent(error.refused[0].reply, error.refused) from error
+        except SmtpReply as reply:
+            raise NotSent(reply) from reply
+        return Sent(mail_id_text(mail_id), mail_id)

@@ -21,14 +21,6 @@ _DELIVERED_TO = re.compile(rb"(?:\A|\n)delivered-to:[ \t]*([^\r\n]{1,320})", re.
 _FIELD = re.compile(rb"[!-9;-~]{1,200}[ \t]*:")
 
 
-def header_section(content: bytes) -> bytes:
-    """Return the header of a mail up to and with the line end of its last field (RFC 5322 2.1)."""
-    if content.startswith(b"\r\n"):
-        return b""
-    end = content.find(b"\r\n\r\n")
-    return content if end < 0 else content[: end + 2]
-
-
 def begins_with_field(content: bytes) -> bool:
     """Whether the content starts with a header field, and not with text somebody forgot to set apart."""
     return _FIELD.match(content) is not None

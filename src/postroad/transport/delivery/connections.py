@@ -27,7 +27,7 @@ from postroad.protocols.smtp.outcomes import (
     Stage,
 )
 from postroad.transport.delivery.destinations import Host
-from postroad.transport.delivery.limits import Failure
+from postroad.transport.delivery.source import Failure
 
 CONNECT_SECONDS = 30.0  # Postfix smtp_connect_timeout
 SETUP_SECONDS = 300.0  # greeting, TLS and sign-in together
@@ -73,6 +73,7 @@ class Session(asyncio.Protocol):
         self.submitted = 0
         self.answered = 0  # mails whose outcome was heard here; counted by who listens
         self.is_ready = False
+        self.is_given_up = False  # by us, for a reason that is not the host's
         self._engine = SmtpClient(config, is_tls)
         self._is_tls_at_once = is_tls
         self._timeouts = timeouts
@@ -118,6 +119,13 @@ class Session(asyncio.Protocol):
     def unfinished(self) -> int:
         """How many mails are on their way."""
         return self._engine.unfinished
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long the host has let us wait for something it owes us."""
+        if self._engine.stage_awaited is None:
+            return 0.0
+        return self._loop.time() - self._active_at
 
     async def open(self, tls: ssl.SSLContext) -> None:
         """Connect and set the session up. Raises `CannotConnect`, `TlsBroken`."""
@@ -183,6 +191,7 @@ class Session(asyncio.Protocol):
 
     def abort(self, text: str = "given up") -> None:
         """Drop the connection at once; what is on its way is told as failed."""
+        self.is_given_up = True
         self._lose(text)
 
     # asyncio.Protocol

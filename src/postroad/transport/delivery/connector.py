@@ -22,10 +22,17 @@ from postroad.transport.delivery.connections import (
     Timeouts,
     TlsBroken,
 )
-from postroad.transport.delivery.destinations import Destinations, Host
-from postroad.transport.delivery.limits import Failure
-from postroad.transport.delivery.security import RelayTls, Security, TlsContexts, is_near, relay_security
-from postroad.transport.queue.rows import RELAY
+from postroad.transport.delivery.destinations import RELAY, Destinations, Host
+from postroad.transport.delivery.security import (
+    RelayTls,
+    Security,
+    TlsContexts,
+    is_near,
+    relay_security,
+    site_security,
+)
+from postroad.transport.delivery.shaping import SiteTls
+from postroad.transport.delivery.source import Failure
 
 SUBMISSIONS_PORT = 465  # RFC 8314 7.3
 MAX_TRIES = 10  # addresses of one attempt; Postfix smtp_mx_address_limit is 5, smtp_mx_session_limit 2
@@ -58,11 +65,20 @@ class Connector:
         self._timeouts = timeouts or Timeouts()
         self._monotonic = monotonic
         self._relay_tls = relay_tls
-        self._contexts = TlsContexts(relay_authorities)
+        self._contexts = TlsContexts()
+        self._relay_contexts = TlsContexts(relay_authorities)
         self._broken: OrderedDict[str, float] = OrderedDict()
 
-    async def open(self, route: str) -> Session:
-        """Open a session to the first host that lets us. Raises `Unreachable`, `CannotConnect`."""
+    async def site(self, route: str) -> str:
+        """Say which site a route leads to. Raises `Unreachable`."""
+        return await self._destinations.site(route)
+
+    async def open(self, route: str, tls: SiteTls | None = None) -> Session:
+        """Open a session to the first host that lets us, as securely as `tls` asks at least.
+
+        Raises `Unreachable`, `CannotConnect`.
+        """
+        route = self._destinations.onward(route)
         hosts = await self._destinations.hosts(route)
         last: CannotConnect | None = None
         tries = 0
@@ -72,21 +88,22 @@ class Connector:
                     break
                 tries += 1
                 try:
-                    return await self._try(host, address, route)
+                    return await self._try(host, address, route, tls)
                 except CannotConnect as error:
                     last = error
                     log.debug("connecting_failed", remote=error.failure.remote, text=error.failure.text)
         assert last is not None
         raise last
 
-    async def _try(self, host: Host, address: str, route: str) -> Session:
+    async def _try(self, host: Host, address: str, route: str, tls: SiteTls | None) -> Session:
         is_relay = route.startswith(RELAY)
-        security = self._security(host, address, is_relay)
+        security = self._security(host, address, is_relay, tls)
         is_tls = host.port == SUBMISSIONS_PORT and is_relay
         config = self._config(address, is_relay, security)
         session = Session(host, address, config, self._timeouts, is_tls=is_tls)
         try:
-            context = self._contexts.context(security.verifies)
+            contexts = self._relay_contexts if is_relay else self._contexts
+            context = contexts.context(security.verifies)
         except OSError as error:  # the operator's setting: the mail waits until it is mended
             log.error("authorities_unreadable", error=str(error))
             text = f"the certificates to verify with cannot be read: {error}"
@@ -107,12 +124,13 @@ class Connector:
             return plain
         return session
 
-    def _security(self, host: Host, address: str, is_relay: bool) -> Security:
+    def _security(self, host: Host, address: str, is_relay: bool, tls: SiteTls | None) -> Security:
         security = Security(self._tls)
         if is_relay:
             security = relay_security(
                 self._relay_tls, self._tls, sends_password=self._credentials is not None, address=address
             )
+        security = site_security(tls, security)
         if security.may_fall_back and self._broken.get(host.name, 0.0) > self._monotonic():
             return Security(TlsUse.OFF)
         return security

@@ -1,4 +1,4 @@
-"""Where a mail goes next: the hosts of a route, in the order they are tried.
+"""Where a mail goes next: the site of a route, and its hosts in the order they are tried.
 
 RFC 5321 5.1 (MX, implicit MX, never back to ourselves), RFC 7505 (null MX), RFC 3463 (names of failures).
 The DNS is asked through `dns/lookups.py`; nothing here opens a connection to a mail server.
@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from postroad.dns.answers import LookupFailed, Mx, NameNotFound
 from postroad.dns.lookups import Lookups
-from postroad.transport.queue.rows import RELAY
+from postroad.transport.delivery.source import Failure
 
+RELAY = "relay:"  # how the route of a smart host begins; no domain has a colon
 MAX_HOSTS = 10  # RFC 5321 5.1: at least two addresses are tried
 MAX_ADDRESSES = 8  # of one host
 
@@ -30,13 +31,11 @@ class Host:
 
 
 class Unreachable(Exception):
-    """The route leads nowhere. `code` and `status` are what a server would have said (RFC 3463)."""
+    """The route leads nowhere. `failure` has what a server would have said (RFC 3463)."""
 
     def __init__(self, code: int, status: str, text: str) -> None:
         super().__init__(code, status, text)
-        self.code = code
-        self.status = status
-        self.text = text
+        self.failure = Failure(code, status, text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,20 +81,42 @@ def route_of(domain: str, relay: str) -> str:
     return f"{RELAY}{relay}" if relay else domain
 
 
+def is_its_own_site(route: str) -> bool:
+    """Whether no question need be asked to know where a route leads: a smart host, or an address."""
+    return route.startswith((RELAY, "["))
+
+
 class Destinations:
-    """Turns a route into hosts."""
+    """Turns a route into a site, and into hosts."""
 
     def __init__(
         self,
         lookups: Lookups,
         door: OwnDoor,
         mx_port: int = 25,
+        relay: str = "",
         shuffle: Callable[[list[Mx]], None] = random.shuffle,
     ) -> None:
+        """`relay` is the smart host `host:port`, empty for delivery by MX."""
         self._lookups = lookups
         self._door = door
         self._mx_port = mx_port
+        self._relay = relay
         self._shuffle = shuffle
+
+    def onward(self, route: str) -> str:
+        """Return the smart host's route for a domain when there is one: sources need not know of it."""
+        return route if is_its_own_site(route) else route_of(route, self._relay)
+
+    async def site(self, route: str) -> str:
+        """Return the name of the site a route leads to: the same for all domains with the same MX hosts.
+
+        Raises `Unreachable`, as `hosts` does.
+        """
+        route = self.onward(route)
+        if is_its_own_site(route):
+            return route
+        return " ".join(sorted({record.host for record in await self._records(route)}))
 
     async def hosts(self, route: str) -> tuple[Host, ...]:
         """Return the hosts of a route, best first, each with at least one address.
@@ -106,6 +127,9 @@ class Destinations:
             return await self._smart_host(route)
         if route.startswith("["):
             return self._literal(route)
+        return await self._of_records(route, await self._records(route))
+
+    async def _records(self, route: str) -> tuple[Mx, ...]:
         try:
             records = (await self._lookups.mx(route)).records
         except NameNotFound:
@@ -115,9 +139,7 @@ class Destinations:
         if any(not record.host for record in records):
             # RFC 7505 4.1: the domain says that it takes no mail.
             raise Unreachable(556, "5.1.10", f"the domain {route} accepts no mail (null MX)")
-        if not records:
-            records = (Mx(0, route),)  # RFC 5321 5.1: the implicit MX
-        return await self._of_records(route, records)
+        return records or (Mx(0, route),)  # RFC 5321 5.1: the implicit MX
 
     async def _of_records(self, route: str, records: tuple[Mx, ...]) -> tuple[Host, ...]:
         ordered = list(records)

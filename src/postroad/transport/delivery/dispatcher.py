@@ -1,7 +1,9 @@
-"""Delivery: brings what is in hand to connections, and their outcomes to the books.
+"""Delivery: brings jobs to connections, and what became of them to their sources.
 
-Decides when to open and close connections; holds no SQL and speaks no SMTP. Everything in hand is bounded
-(`hand.py`) and leased in the database (`leasing.py`): whatever happens to this worker, others go on.
+Decides when to open and close connections; holds no SQL and speaks no SMTP. Whatever comes free (a
+connection, an opening, room at a site) goes to whoever can use it: sites that wait for a connection stand in
+one line (`_hungry`), and hosts that keep us waiting cannot keep others waiting. Everything in flight is
+bounded (`inflight.py`) and leased (`intake.py`): whatever happens to this worker, others go on.
 """
 
 from __future__ import annotations
@@ -11,53 +13,84 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Protocol
+from datetime import timedelta
+from typing import Any, Protocol
 
 import structlog
 
-from postroad.mailstore.messages import Content, Messages
+from postroad.db.tasks import TaskSupervisor
 from postroad.protocols.smtp.outcomes import Outcome, Verdict
 from postroad.transport.delivery.connections import CannotConnect, Session
-from postroad.transport.delivery.connector import Connector
-from postroad.transport.delivery.destinations import Unreachable
-from postroad.transport.delivery.hand import Hand
-from postroad.transport.delivery.leasing import Leasing
-from postroad.transport.delivery.limits import Backoff, Failure, Job, Route
-from postroad.transport.delivery.outcomes import Attempted, Delivered, Result
+from postroad.transport.delivery.destinations import Unreachable, is_its_own_site
+from postroad.transport.delivery.inflight import InFlight
+from postroad.transport.delivery.intake import Intake
 from postroad.transport.delivery.presence import Presence
-from postroad.transport.queue.rows import Leased, Queue, QueuedRecipient
+from postroad.transport.delivery.sites import Backoff, Site, Sites
+from postroad.transport.delivery.source import (
+    AnyJob,
+    AnySource,
+    Attempted,
+    Failure,
+    Job,
+    Recipient,
+    Result,
+    Stage,
+    Taken,
+)
 
 MAX_RECIPIENTS = 100  # of one transaction; RFC 5321 4.5.3.1.8: every server takes 100
 POLL_SECONDS = 5.0
-BURY_SECONDS = 10.0
-FULL_SECONDS = 2.0  # how soon a route at its limit is looked at again
+REAP_SECONDS = 10.0
+FULL_SECONDS = 2.0  # how soon a site at its limit is looked at again
+ENOUGH_SECONDS = 30.0  # how soon one that would not have a further connection is asked again
+# A host that lets us wait so long while others wait for a connection no longer counts among the connections
+# that there may be; as many of these again are kept, the oldest openings beyond are given up.
+SLOW_SECONDS = 3.0
+FAIR_MAILS = 20  # a connection gives its place to a site that waits for one after so many mails
 
 log = structlog.get_logger("postroad.transport.delivery.dispatcher")
 
 
-class Books(Protocol):
-    """Where outcomes are written down (`settlement.py`)."""
+class Opens(Protocol):
+    """Who opens sessions (`connector.py`)."""
 
-    def put(self, attempted: Attempted, then: Callable[[], None]) -> None:
-        """Write this down soon, and call `then` when it is written."""
+    async def site(self, route: str) -> str:
+        """Say which site a route leads to. Raises `Unreachable`."""
         ...
 
-    async def drain(self) -> None:
-        """Wait until everything is written."""
+    async def open(self, route: str) -> Session:
+        """Open a session. Raises `Unreachable`, `CannotConnect`."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class DispatchLimits:
-    """How much one worker does at once. `lease` is renewed while mail is in hand."""
+    """How much one worker does at once. `lease`: how long a silent worker keeps its mail (`presence.py`)."""
 
     lease: timedelta
     connections: int
-    connections_per_route: int
+    connections_per_site: int
     mails_per_connection: int
     poll_seconds: float = POLL_SECONDS
-    bury_seconds: float = BURY_SECONDS
+    reap_seconds: float = REAP_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Room kept for a mail that is about to be committed, leased from birth to `owner`."""
+
+    owner: int
+    site: Site | None
+    recalls: int
+
+
+@dataclass(slots=True, eq=False)
+class _Opening:
+    """A connection being opened."""
+
+    site: Site
+    since: float
+    task: asyncio.Task[None] | None = None
 
 
 class Dispatcher:
@@ -65,113 +98,147 @@ class Dispatcher:
 
     def __init__(
         self,
-        queue: Queue,
-        messages: Messages,
-        connector: Connector,
-        books: Books,
+        sources: Sequence[AnySource],
+        connector: Opens,
         presence: Presence,
         limits: DispatchLimits,
-        clock: Callable[[], datetime],
+        tasks: TaskSupervisor,
         backoff: Backoff | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         tell_others: Callable[[], None] = lambda: None,
+        watch: Callable[[Attempted[Any, Any]], None] = lambda _attempted: None,
     ) -> None:
-        """`tell_others` makes the other workers look into the queue: there is work this one had to leave."""
+        """`tell_others` makes the other workers look into the sources: there is work this one had to leave.
+        `watch` is told of every attempt.
+        """
+        self._sources = tuple(sources)
         self._connector = connector
-        self._books = books
         self._presence = presence
         self._limits = limits
-        self._clock = clock
         self._monotonic = monotonic
         self._tell_others = tell_others
+        self._watch = watch
         self._backoff = backoff or Backoff(monotonic)
-        self._hand = Hand(monotonic, self.look)
-        self._leasing = Leasing(
-            queue,
-            messages,
+        self._sites = Sites(monotonic)
+        self._in_flight = InFlight(self._sites, monotonic, self.look)
+        self._intake = Intake(
+            self._sources,
+            connector,
             presence,
-            self._hand,
-            clock,
+            self._in_flight,
+            self._sites,
+            self._backoff,
+            tasks,
             monotonic,
             lease=limits.lease,
             poll_seconds=limits.poll_seconds,
-            bury_seconds=limits.bury_seconds,
+            reap_seconds=limits.reap_seconds,
+            tell_others=tell_others,
         )
-        self._idle: dict[str, list[Session]] = {}
-        self._sessions: dict[Session, Route] = {}
-        self._opening = 0
-        self._opens: set[asyncio.Task[None]] = set()
+        self._sessions: dict[Session, Site] = {}
+        self._openings: dict[_Opening, None] = {}  # in order of age
+        self._unused: dict[Session, Site] = {}  # sessions without work, longest first
+        self._hungry: dict[Site, None] = {}  # sites that wait for a connection, in the order they began to
+        self._slow = 0  # connections that are waited for in vain, as counted last
+        self._looks_around: asyncio.TimerHandle | None = None
         self._chores: set[asyncio.Task[None]] = set()
         self._is_stopping = False
         self._is_running = False
         self._is_quiet = asyncio.Event()  # no connection is left, while stopping
         self._keys = 0
-        self._sent: dict[int, tuple[Session, Job, Leased]] = {}
+        self._sent: dict[int, tuple[Session, AnyJob]] = {}
 
     async def __aenter__(self) -> Dispatcher:
         self._is_running = True
-        self._leasing.start(self)
+        self._intake.start(self)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
-    # Taking mail (plan.Offers, planning.Reserve)
+    # Taking mail that was leased from birth
 
-    def reserve(self, route: str, recipients: int, size_bytes: int) -> tuple[int, datetime] | None:
-        """Keep room for a mail that is about to be committed; the lease it is to be born with, None without
-        room.
-        """
-        if self._is_stopping or not self._is_running or not self._presence.is_held:
+    def reserve(self, source: AnySource, route: str, recipients: int, size_bytes: int) -> Reservation | None:
+        """Keep room for a mail that is about to be committed; None without room."""
+        if not self._is_running or not self._intake.may_begin:
             return None
-        known = self._hand.route(route)
-        if known.closed_by(self._monotonic()) or not self._hand.takes(known, recipients, size_bytes):
+        if not self._in_flight.takes(source, recipients, size_bytes):
             return None
-        self._hand.hold(known, recipients, size_bytes)
-        return self._leasing.new_lease()
+        now = self._monotonic()
+        site: Site | None
+        if is_its_own_site(route):
+            site = self._sites.site(route)
+        else:
+            known = self._sites.known(route)
+            if known is not None and known.closed_by(now):
+                return None
+            site = None if known is None or known.fresh_until <= now else known.site
+        if site is not None:
+            if site.closed_by(now) or not self._in_flight.takes_at(source, site, recipients):
+                return None
+            site.in_flight += recipients
+        self._in_flight.hold(recipients, size_bytes)
+        return Reservation(self._presence.owner, site, self._intake.recalls)
 
-    def take(self, leased: Leased, content: Content) -> None:
+    def take(self, job: AnyJob, reservation: Reservation) -> None:
         """Deliver what was reserved; it is committed now."""
-        self.ready(Job(leased, self._leasing.born(leased), content))
+        job.site = reservation.site
+        self._intake.take(job, is_certain=reservation.recalls == self._intake.recalls)
 
-    def forget(self, leased: Leased) -> None:
+    def forget(self, reservation: Reservation, recipients: int, size_bytes: int) -> None:
         """What was reserved was not committed."""
-        route = self._hand.route(leased.route)
-        self._hand.let_go(route, len(leased.recipients), leased.envelope.size_bytes)
+        self._in_flight.let_go(recipients, size_bytes, reservation.site)
+
+    # Orders
 
     def look(self) -> None:
-        """Look into the queue now: something may be due."""
-        self._leasing.look()
+        """Look into the sources now: something may be due."""
+        self._intake.look()
 
     def reopen(self) -> None:
         """Somebody asks for a new attempt: knock again at doors that were found closed, and look."""
-        for route in self._hand.routes:
-            route.closed_until = 0.0
+        self._sites.reopen()
+        for site in list(self._sites):
+            if site.ready:
+                self._pump(site)
         self.look()
 
+    def recall(self) -> None:
+        """Somebody wants mail back that may be in flight here."""
+        self._intake.recall()
+
     @property
-    def in_hand(self) -> int:
+    def in_flight(self) -> int:
         """How many recipients this worker has leased at the moment."""
-        return self._hand.recipients
+        return self._in_flight.recipients
 
     @property
     def open_connections(self) -> int:
         """How many connections are open or being opened."""
-        return len(self._sessions) + self._opening
+        return len(self._sessions) + len(self._openings)
+
+    @property
+    def oldest_wait_seconds(self) -> float:
+        """How long the job has waited that has waited longest without an attempt."""
+        return self._intake.oldest_wait_seconds
+
+    @property
+    def waited_too_long(self) -> int:
+        """How many jobs were given back because no attempt was begun in time."""
+        return self._intake.waited_too_long
 
     # Leaving
 
     async def stop(self, seconds: float = 20.0) -> None:
         """Begin nothing new, give back what was not begun, finish what is on its way for up to `seconds`."""
+        if not self._is_running:
+            return
         self._is_stopping = True
-        await self._leasing.stop()
-        for task in tuple(self._opens):
+        openings = [opening.task for opening in self._openings if opening.task is not None]
+        for task in openings:
             task.cancel()  # nothing was sent there yet
-        await asyncio.gather(*self._opens, *self._chores, return_exceptions=True)
-        waiting = [job for route in self._hand.routes for job in route.ready]
-        for route in self._hand.routes:
-            route.ready.clear()
-        await self._leasing.give_back(waiting)
+        await asyncio.gather(*openings, return_exceptions=True)
+        await self._intake.stop()
         for session in tuple(self._sessions):
             session.quit()
         self._is_quiet.clear()
@@ -180,215 +247,318 @@ class Dispatcher:
                 await asyncio.wait_for(self._is_quiet.wait(), seconds)
         for session in tuple(self._sessions):
             session.abort("this server is going down")
+        if self._looks_around is not None:
+            self._looks_around.cancel()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._books.drain(), seconds)
+            async with asyncio.timeout(seconds):
+                for source in self._sources:
+                    await source.drain()
+                await self._intake.leave()
         await asyncio.gather(*self._chores, return_exceptions=True)
         self._is_running = False
 
-    # Routes and connections
+    # Jobs (`intake.Takes`)
 
-    def ready(self, job: Job) -> None:
-        """Deliver this (`leasing.Takes`)."""
-        route = self._hand.route(job.leased.route)
-        self._hand.jobs.add(job)
-        if self._is_stopping and not self._sessions:
-            self._hand.done(job)
-            return
-        failure = route.closed_by(self._monotonic())
+    def ready(self, job: AnyJob) -> None:
+        """Deliver this; it is loaded, and its site is known."""
+        site = job.site
+        assert site is not None
+        failure = site.closed_by(self._monotonic())
         if failure is not None:
             self.fail([job], failure)
             return
-        route.ready.append(job)
-        self._pump(route)
+        site.ready.append(job)
+        self._pump(site)
 
-    def _pump(self, route: Route) -> None:
+    def fail(self, jobs: Sequence[AnyJob], failure: Failure) -> None:
+        """Put these off, or give them up."""
+        for job in jobs:
+            if job.stage is Stage.WAITING:
+                self._settle(job, tuple((recipient, failure) for recipient in job.recipients))
+
+    def withdraw(self, job: AnyJob) -> bool:
+        """Take a job out of the line if it is not under way; False if it is."""
+        if job.stage is not Stage.WAITING:
+            return False
+        if job.site is not None:
+            job.site.ready.remove(job)
+        return True
+
+    def end(self, job: AnyJob) -> None:
+        """Forget a job that is another's now; what is under way ends with its connection."""
+        if job.stage is Stage.SETTLING:
+            return  # what became of it is known, and worth writing down
+        self.withdraw(job)
+        self._in_flight.done(job)
+        for session in {session for session, sent in self._sent.values() if sent is job}:
+            session.abort("another server delivers this mail")
+
+    def go_on(self) -> None:
+        """Leases were looked at: what waited for that may go."""
+        for site in list(self._sites):
+            if site.ready:
+                self._pump(site)
+
+    # Connections
+
+    def _pump(self, site: Site) -> None:
         """Bring what is ready to connections: idle ones first, new ones as far as limits allow."""
-        idle = self._idle.get(route.name)
-        while route.ready and idle:
-            self._feed(idle.pop(), route)
-        now = self._monotonic()
-        while (
-            len(route.ready) > route.opening
-            and route.sessions < self._presence.share_of(self._limits.connections_per_route)
-            and self.open_connections < self._limits.connections
-            and route.full_until <= now
-            # One knock at a door that was closed, until it has answered.
-            and not (route.failures and route.sessions)
-            and not self._is_stopping
-        ):
-            route.sessions += 1
-            route.opening += 1
-            self._opening += 1
-            task = asyncio.create_task(self._open(route))
-            self._opens.add(task)
-            task.add_done_callback(self._opens.discard)
+        while site.ready and site.idle and self._intake.may_begin:
+            session = site.idle.pop()
+            self._unused.pop(session, None)
+            self._feed(session, site)
+        self._hungry.pop(site, None)
+        while self._wants_connection(site):
+            if not self._has_capacity():
+                self._wait_for_capacity(site)
+                return
+            self._begin_opening(site)
 
-    async def _open(self, route: Route) -> None:
+    def _wants_connection(self, site: Site) -> bool:
+        return (
+            len(site.ready) > site.opening
+            and site.sessions < self._presence.share_of(self._limits.connections_per_site)
+            and site.full_until <= self._monotonic()
+            # One knock at a door that was closed, until it has answered.
+            and not (site.failures and site.sessions)
+            and self._intake.may_begin
+            and not self._is_stopping
+        )
+
+    def _has_capacity(self) -> bool:
+        return self.open_connections - min(self._slow, self._limits.connections) < self._limits.connections
+
+    def _wait_for_capacity(self, site: Site) -> None:
+        """All connections are taken: stand in line, and have those looked at that are of no use."""
+        self._hungry[site] = None
+        if self._unused:
+            session = next(iter(self._unused))
+            self._unused.pop(session).idle.remove(session)
+            session.quit()
+        if self._looks_around is None:
+            self._looks_around = asyncio.get_running_loop().call_later(1.0, self._look_around)
+
+    def _look_around(self) -> None:
+        """Count the hosts that keep us waiting while others wait for a connection."""
+        self._looks_around = None
+        if not self._hungry or self._is_stopping:
+            return
+        now = self._monotonic()
+        latest = now - SLOW_SECONDS
+        openings = [opening for opening in self._openings if opening.since <= latest]
+        sessions = sum(session.silent_seconds >= SLOW_SECONDS for session in self._sessions)
+        self._slow = len(openings) + sessions
+        for opening in openings[: max(0, self._slow - self._limits.connections)]:
+            if opening.task is not None:
+                opening.task.cancel()
+        self._serve_hungry()
+        if self._hungry and self._looks_around is None:
+            self._looks_around = asyncio.get_running_loop().call_later(1.0, self._look_around)
+
+    def _serve_hungry(self) -> None:
+        """A connection came free: let those open one who wait for it, the most urgent first."""
+        while self._hungry and self._has_capacity():
+            site = max(self._hungry, key=lambda each: each.ready.weight)
+            del self._hungry[site]
+            if self._wants_connection(site):
+                self._begin_opening(site)
+                if self._wants_connection(site):
+                    self._hungry[site] = None  # one each, then the next
+
+    def _begin_opening(self, site: Site) -> None:
+        site.sessions += 1
+        site.opening += 1
+        opening = _Opening(site, self._monotonic())
+        self._openings[opening] = None
+        opening.task = asyncio.create_task(self._open(opening))
+
+    async def _open(self, opening: _Opening) -> None:
+        site = opening.site
         slot: int | None = None
         session: Session | None = None
+        failure: Failure | None = None
         try:
-            slot = await self._presence.take_slot(route.name, self._limits.connections_per_route)
+            slot = await self._take_slot(site)
             if slot is None:
-                self._full(route)
-                return
-            session = await self._connector.open(route.name)
-        except Unreachable as error:
-            self._unreachable(route, Failure(error.code, error.status, error.text))
-        except CannotConnect as error:
-            self._unreachable(route, error.failure)
+                self._full(site)
+            elif site.ready:  # any route that leads to the site will do: what waits there knows one
+                session = await self._connector.open(site.ready.first.route)
+        except (Unreachable, CannotConnect) as error:
+            failure = error.failure
+        except asyncio.CancelledError:
+            if not self._is_stopping:
+                failure = Failure(451, "4.4.1", "the host let us wait while others waited")
         except Exception as error:
-            log.exception("connecting_failed", route=route.name)
-            self._unreachable(route, Failure(451, "4.3.0", f"internal error: {type(error).__name__}"))
+            log.exception("connecting_failed", site=site.name)
+            failure = Failure(451, "4.3.0", f"internal error: {type(error).__name__}")
         finally:
-            self._opening -= 1
-            route.opening -= 1
+            del self._openings[opening]
+            site.opening -= 1
             if session is None:
-                route.sessions -= 1
+                site.sessions -= 1
                 if slot is not None:
-                    await self._presence.give_slot(route.name, slot)
+                    self._chore(self._presence.give_slot(site.name, slot))
         if session is None:
-            self._pump(route)
+            if failure is not None:
+                self._unreachable(site, failure)
+            self._freed(site)
             return
-        self._sessions[session] = route
+        self._sessions[session] = site
         opened, taken = session, slot
         session.start(
             on_done=self._answered,
-            on_room=lambda: self._feed(opened, route),
-            on_closed=lambda failure: self._closed(opened, route, taken, failure),
+            on_room=lambda: self._feed(opened, site),
+            on_closed=lambda failure: self._closed(opened, site, taken, failure),
         )
 
-    def _full(self, route: Route) -> None:
-        """Other workers have all the connections this route may see: leave it to them for a moment."""
-        route.full_until = self._monotonic() + FULL_SECONDS
-        asyncio.get_running_loop().call_later(FULL_SECONDS + 0.01, self._try_again, route)
-        if not route.sessions > route.opening:
+    async def _take_slot(self, site: Site) -> int | None:
+        taking = asyncio.ensure_future(self._presence.take_slot(site.name, self._limits.connections_per_site))
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            self._chore(self._give_slot_of(site, taking))
+            raise
+
+    async def _give_slot_of(self, site: Site, taking: asyncio.Future[int | None]) -> None:
+        slot = await taking
+        if slot is not None:
+            await self._presence.give_slot(site.name, slot)
+
+    def _full(self, site: Site) -> None:
+        """Other workers have all the connections this site may see: leave it to them for a moment."""
+        site.full_until = self._monotonic() + FULL_SECONDS
+        asyncio.get_running_loop().call_later(FULL_SECONDS + 0.01, self._try_again, site)
+        if not site.sessions > site.opening:
             # Nothing here will come to it soon; whoever has the connections can take it.
-            waiting = list(route.ready)
-            route.ready.clear()
-            self._chore(self._return(waiting))
+            self._intake.give_back(site.ready.clear())
+            self._tell_others()
 
-    def _try_again(self, route: Route) -> None:
-        self._pump(route)
-        self.look()  # leasing passed the route by meanwhile
-
-    async def _return(self, jobs: Sequence[Job]) -> None:
-        await self._leasing.give_back(jobs)
-        self._tell_others()
+    def _try_again(self, site: Site) -> None:
+        self._pump(site)
+        self.look()  # it was passed by meanwhile
 
     def _chore(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)
 
-    def _unreachable(self, route: Route, failure: Failure) -> None:
-        """Nothing of this route can be delivered now: put all of it off, without knocking for each."""
-        log.info("route_unreachable", route=route.name, status=failure.status, text=failure.text)
-        if not failure.is_permanent:
-            self._backoff.failed(route, failure)
-        waiting = list(route.ready)
-        route.ready.clear()
-        self.fail(waiting, failure)
+    def _freed(self, site: Site) -> None:
+        """A connection of this site is no more: whoever can use what it leaves has it."""
+        self._slow = min(self._slow, self.open_connections)
+        self._pump(site)
+        self._serve_hungry()
 
-    def _feed(self, session: Session, route: Route) -> None:
+    def _unreachable(self, site: Site, failure: Failure) -> None:
+        """Nothing can be delivered to this site now: put all of it off, without knocking for each."""
+        log.info("site_unreachable", site=site.name, status=failure.status, text=failure.text)
+        if site.sessions > site.opening:
+            # It works with others of ours: so many connections it wants, and no more for a while.
+            site.full_until = self._monotonic() + ENOUGH_SECONDS
+            asyncio.get_running_loop().call_later(ENOUGH_SECONDS + 0.01, self._try_again, site)
+            return
+        if not failure.is_permanent:
+            self._backoff.failed(site, failure)
+        self.fail(site.ready.clear(), failure)
+
+    def _closed(self, session: Session, site: Site, slot: int | None, failure: Failure | None) -> None:
+        self._sessions.pop(session, None)
+        if not self._sessions:
+            self._is_quiet.set()
+        site.sessions -= 1
+        if self._unused.pop(session, None) is not None:
+            site.idle.remove(session)
+        if slot is not None:
+            self._chore(self._presence.give_slot(site.name, slot))
+        # One that had nothing to send yet says nothing about the host: servers end idle connections.
+        is_their_doing = failure is not None and not session.is_given_up and not self._is_stopping
+        if failure is not None and is_their_doing and session.submitted and not session.answered:
+            self._unreachable(site, failure)
+        self._freed(site)
+
+    # Mails
+
+    def _feed(self, session: Session, site: Site) -> None:
         """Give a connection mail for as long as it takes more."""
         while session.wants_more:
-            if session.submitted >= self._limits.mails_per_connection or self._is_stopping:
+            if self._should_quit(session, site):
                 session.quit()
                 return
-            job = self._next(route)
-            if job is None:
-                if not session.unfinished:
-                    idle = self._idle.setdefault(route.name, [])
-                    if session not in idle:
-                        idle.append(session)
+            if not site.ready or not self._intake.may_begin:
+                if not session.unfinished and session not in self._unused:
+                    self._unused[session] = site
+                    site.idle.append(session)
                 return
-            self._submit(session, route, job)
+            self._submit(session, site, site.ready.pop())
 
-    def _next(self, route: Route) -> Job | None:
-        now = self._clock()
-        while route.ready:
-            job = route.ready.popleft()
-            if job.lease_until > now:
-                return job
-            log.warning("lease_ran_out", id=job.leased.envelope.id)  # somebody else has it by now
-            self._hand.done(job)
-        return None
+    def _should_quit(self, session: Session, site: Site) -> bool:
+        if session.submitted >= self._limits.mails_per_connection or self._is_stopping:
+            return True
+        if not self._hungry or not session.submitted:
+            return False
+        heaviest = max(each.ready.weight for each in self._hungry)
+        return not site.ready or session.submitted >= FAIR_MAILS or heaviest > site.ready.weight
 
-    def _submit(self, session: Session, route: Route, job: Job) -> None:
-        leased, content = job.leased, job.content
-        assert content is not None
+    def _submit(self, session: Session, site: Site, job: AnyJob) -> None:
+        loaded = job.loaded
+        assert loaded is not None
         most = min(MAX_RECIPIENTS, session.max_recipients or MAX_RECIPIENTS)
-        if len(leased.recipients) > most:
-            rest = Job(Leased(leased.envelope, leased.recipients[most:]), job.lease_until, content)
-            leased = Leased(leased.envelope, leased.recipients[:most])
-            self._hand.jobs.discard(job)
-            job = Job(leased, job.lease_until, content)
-            self._hand.jobs.add(job)
-            self._hand.jobs.add(rest)
-            # The bytes stay counted with the first of them.
-            rest.is_counted = False
-            route.ready.appendleft(rest)
-        envelope = leased.envelope
+        if len(job.recipients) > most:
+            site.ready.append_first(self._split(job, most))
+        job.stage = Stage.UNDER_WAY
         self._keys += 1
-        self._sent[self._keys] = (session, job, leased)
-        data = b"".join((envelope.headers, content.prefix[content.trace_offset :], content.body))
-        session.submit(self._keys, envelope.as_sent(tuple(each.asked for each in leased.recipients)), data)
+        self._sent[self._keys] = (session, job)
+        session.submit(self._keys, loaded.envelope(job.recipients), b"".join(loaded.pieces))
+
+    def _split(self, job: AnyJob, most: int) -> AnyJob:
+        """Leave a job so many recipients, and return one for the rest; the bytes stay counted with the
+        first.
+        """
+        rest: AnyJob = Job(job.source, job.mail, job.recipients[most:], job.route, 0, job.age, job.loaded)
+        rest.site, rest.since = job.site, job.since
+        job.recipients = job.recipients[:most]
+        self._in_flight.jobs.add(rest)  # counted in already
+        return rest
 
     # Outcomes
 
     def _answered(self, key: int, outcomes: tuple[Outcome, ...]) -> None:
-        session, job, leased = self._sent.pop(key)
-        route = self._hand.route(leased.route)
+        session, job = self._sent.pop(key)
+        site = job.site
+        assert site is not None
+        if job.stage is not Stage.UNDER_WAY:
+            return  # it is another's by now
         if all(each.verdict is Verdict.DEFERRED and each.code == 0 for each in outcomes) and (
-            session.answered and not self._is_stopping
+            (session.answered or session.is_given_up) and not self._is_stopping
         ):
             # It was in line behind another mail when the connection ended: nothing was said about it.
-            route.ready.appendleft(job)
+            job.stage = Stage.WAITING
+            site.ready.append_first(job)
             return
         session.answered += 1
         if any(each.code for each in outcomes):
-            self._backoff.worked(route)
+            self._backoff.worked(site)
         self._settle(
             job,
             tuple(
                 (recipient, _result(outcome, session))
-                for recipient, outcome in zip(leased.recipients, outcomes, strict=True)
+                for recipient, outcome in zip(job.recipients, outcomes, strict=True)
             ),
         )
 
-    def _closed(self, session: Session, route: Route, slot: int | None, failure: Failure | None) -> None:
-        self._sessions.pop(session, None)
-        if not self._sessions:
-            self._is_quiet.set()
-        route.sessions -= 1
-        idle = self._idle.get(route.name)
-        if idle is not None:
-            with suppress(ValueError):
-                idle.remove(session)
-            if not idle:
-                del self._idle[route.name]
-        if slot is not None:
-            self._chore(self._presence.give_slot(route.name, slot))
-        # One that had nothing to send yet says nothing about the host: servers end idle connections.
-        if failure is not None and session.submitted and not session.answered and not self._is_stopping:
-            self._unreachable(route, failure)
-        self._pump(route)
-        if self.open_connections >= self._limits.connections - 1:
-            for other in [each for each in self._hand.routes if each.ready]:
-                self._pump(other)
+    def _settle(self, job: AnyJob, results: tuple[tuple[Recipient, Result], ...]) -> None:
+        job.stage = Stage.SETTLING
+        age = job.age + timedelta(seconds=self._monotonic() - job.since)
+        attempted = Attempted(job.mail, results, age, job.loaded)
+        self._watch(attempted)
+        job.source.settle(attempted, lambda: self._written(job))
 
-    def fail(self, jobs: Sequence[Job], failure: Failure) -> None:
-        """Put these off, or give them up (`leasing.Takes`)."""
-        for job in jobs:
-            self._settle(job, tuple((recipient, failure) for recipient in job.leased.recipients))
-
-    def _settle(self, job: Job, results: tuple[tuple[QueuedRecipient, Result], ...]) -> None:
-        self._books.put(Attempted(job.leased.envelope, results, job.content), lambda: self._hand.done(job))
+    def _written(self, job: AnyJob) -> None:
+        self._in_flight.done(job)
 
 
 def _result(outcome: Outcome, session: Session) -> Result:
     if outcome.verdict is Verdict.DELIVERED:
-        return Delivered(outcome.code, outcome.status, outcome.text, session.remote, session.offers_dsn)
+        return Taken(outcome.code, outcome.status, outcome.text, session.remote, session.offers_dsn)
     code, status = outcome.code, outcome.status
     if outcome.verdict is Verdict.REFUSED:
         return Failure(

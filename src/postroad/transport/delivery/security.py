@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from postroad.protocols.smtp.client import TlsUse
+from postroad.transport.delivery.shaping import SiteTls
 
 RelayTls = Literal["auto", "verified", "required", "off"]
 
@@ -48,6 +49,28 @@ def relay_security(chosen: RelayTls, usual: TlsUse, *, sends_password: bool, add
             if sends_password and not is_near(address):
                 return Security(TlsUse.REQUIRED, verifies=True)
             return Security(usual)
+
+
+def site_security(chosen: SiteTls | None, usual: Security) -> Security:
+    """What a site must do by its rule of shaping, None: it has none. A smart host's own setting stands behind
+    `usual`, and a rule can only ask for more than that.
+    """
+    asked = _BY_WORD[chosen] if chosen is not None else usual
+    if usual.tls is TlsUse.REQUIRED:
+        return max(asked, usual, key=_strictness)
+    return asked
+
+
+_BY_WORD: dict[SiteTls, Security] = {
+    "off": Security(TlsUse.OFF),
+    "opportunistic": Security(TlsUse.OPPORTUNISTIC),
+    "required": Security(TlsUse.REQUIRED),
+    "verified": Security(TlsUse.REQUIRED, verifies=True),
+}
+
+
+def _strictness(security: Security) -> tuple[bool, bool]:
+    return security.tls is TlsUse.REQUIRED, security.verifies
 
 
 def is_near(address: str) -> bool:

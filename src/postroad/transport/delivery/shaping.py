@@ -15,15 +15,20 @@ from typing import Literal
 from postroad.config.shaping import ShapingRule
 
 MAX_REMEMBERED = 10_000
-MAX_BUCKET = 200  # characters; a longer name is cut and made unique by its hash
+MAX_NAME = 200  # characters; a longer one is cut and made unique by its hash
 
 SiteTls = Literal["opportunistic", "required", "verified", "off"]
 
 
 @dataclass(frozen=True, slots=True)
 class SiteLimits:
-    """What a site gets. `bucket` names what is counted together; None: no limit of that kind."""
+    """What a site gets; None: no limit of that kind.
 
+    `site` is the site as the rules part it: mails of one may share connections, for the same limits hold for
+    all of them. `bucket` names what is counted together, which may be many sites.
+    """
+
+    site: str
     bucket: str
     connections: int
     mails_per_connection: int
@@ -61,19 +66,17 @@ class Shaping:
         hosts = [host_of(each) for each in site.split(" ")]
         for rule in self._rules:
             if _any(rule.domains, (domain,)) or _any(rule.hosts, hosts):
-                counted = {
-                    "site": f"{rule.name} {site}",
-                    "domain": f"{rule.name} {domain}",
-                    "rule": rule.name,
-                }
+                apart = f"{rule.name}: {site} {domain}" if rule.each == "domain" else f"{rule.name}: {site}"
+                counted = {"site": apart, "domain": f"{rule.name}: {domain}", "rule": rule.name}
                 return SiteLimits(
+                    _bounded(apart),
                     _bounded(counted[rule.each]),
                     rule.connections or self._connections,
                     rule.mails_per_connection or self._mails_per_connection,
                     rule.mails_per_minute,
                     rule.tls,
                 )
-        return SiteLimits(_bounded(site), self._connections, self._mails_per_connection)
+        return SiteLimits(_bounded(site), _bounded(site), self._connections, self._mails_per_connection)
 
 
 def host_of(name: str) -> str:
@@ -98,8 +101,8 @@ def _matches(pattern: str, name: str) -> bool:
     return name == pattern
 
 
-def _bounded(bucket: str) -> str:
-    if len(bucket) <= MAX_BUCKET:
-        return bucket
-    digest = hashlib.blake2b(bucket.encode(), digest_size=16).hexdigest()
-    return f"{bucket[: MAX_BUCKET - len(digest) - 1]} {digest}"
+def _bounded(name: str) -> str:
+    if len(name) <= MAX_NAME:
+        return name
+    digest = hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
+    return f"{name[: MAX_NAME - len(digest) - 1]} {digest}"

@@ -1,12 +1,12 @@
 """The queue as its operator sees it: what is in it, and what shall become of it.
 
-SQL beside its noun. Works whether workers run or not; a recipient that is being tried at this moment is left
-to its worker, except that dropping it keeps it from being tried again.
+SQL beside its noun. Works whether workers run or not. Holding and dropping reach what workers have in flight:
+an order is answered when none of it is begun any more, and says how many were on the wire already.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,10 +15,11 @@ from asyncpg import Record
 from postroad.db.pool import Connection, Database
 from postroad.events.outbox import Event, Outbox
 from postroad.mailstore.messages import Messages, discard_in, release_in
-from postroad.transport.accepting.plan import QUEUE_CHANNEL, REOPEN, Announce
-from postroad.transport.accepting.planning import mail_id_text
-from postroad.transport.accepting.trace import header_section
-from postroad.transport.queue.rows import remove_in
+from postroad.message.headers import header_section
+from postroad.transport.queue.announcing import QUEUE_CHANNEL, REOPEN, Announce
+from postroad.transport.queue.mail_ids import mail_id_text
+from postroad.transport.queue.recall import recall
+from postroad.transport.queue.rows import Key, remove_in
 
 MAX_PAGE = 1000
 BATCH = 1000  # recipients changed in one transaction
@@ -101,6 +102,16 @@ class QueueStats:
     routes: tuple[RouteCount, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """What came of holding or dropping: how many recipients, and how many of them were on the wire already:
+    their attempt goes on, and may still deliver the mail.
+    """
+
+    recipients: int
+    on_the_wire: int
+
+
 class NoSuchQueuedMail(Exception):
     """The queue has no such mail (any more)."""
 
@@ -122,6 +133,20 @@ _WHERE = """
     AND ($5::boolean IS NULL OR q.is_held = $5)
 """
 
+_DROPPED = f"""
+SELECT {_COLUMNS}, e.account_id, e.recipient_count FROM queue_recipient q
+JOIN queue_envelope e ON e.id = q.envelope_id
+"""
+
+_HOLD = """
+UPDATE queue_recipient q SET is_held = true FROM unnest($1::bigint[], $2::int[]) AS k(envelope_id, number)
+WHERE q.envelope_id = k.envelope_id AND q.number = k.number
+"""
+
+_STILL_LEASED = """
+SELECT count(*) FROM queue_recipient q JOIN unnest($1::bigint[], $2::int[]) AS k(envelope_id, number)
+ON q.envelope_id = k.envelope_id AND q.number = k.number WHERE q.lease_owner IS NOT NULL
+"""
 
 EVERYTHING = Selection()
 
@@ -135,13 +160,11 @@ class QueuedMails:
         messages: Messages,
         outbox: Outbox,
         announcer: Announce,
-        clock: Callable[[], datetime],
     ) -> None:
         self._database = database
         self._messages = messages
         self._outbox = outbox
         self._announcer = announcer
-        self._clock = clock
 
     async def list(
         self, which: Selection = EVERYTHING, after: tuple[int, int] = (0, -1), limit: int = 100
@@ -173,61 +196,94 @@ class QueuedMails:
 
     async def retry(self, which: Selection) -> int:
         """Make recipients due now, held ones and those of unreachable hosts too; returns how many."""
-        changed = await self._change(
-            "next_attempt_at = $6, is_held = false", which, "q.lease_owner IS NULL", self._clock()
-        )
+        # What is being tried has its wish; but it may wait for a site that was found closed.
+        changed, _ = await self._change("next_attempt_at = now(), is_held = false", which, "true")
         if changed:
             self._announcer.announce(QUEUE_CHANNEL, REOPEN)
         return changed
 
-    async def hold(self, which: Selection) -> int:
-        """Keep recipients from being tried until they are released; returns how many."""
-        return await self._change("is_held = true", which, "NOT q.is_held AND q.lease_owner IS NULL")
+    async def hold(self, which: Selection) -> Stopped:
+        """Keep recipients from being tried until they are released. Returning means that none is begun."""
+        changed, leased = await self._change("is_held = true", which, "NOT q.is_held")
+        if not leased:
+            return Stopped(changed, 0)
+        await recall(self._database, self._announcer, leased)
+        on_the_wire = await self._database.fetchval(_STILL_LEASED, *zip(*leased, strict=True))
+        return Stopped(changed, on_the_wire)
 
     async def release(self, which: Selection) -> int:
         """Let held recipients be tried again when they are due; returns how many."""
-        changed = await self._change("is_held = false", which, "q.is_held")
+        changed, _ = await self._change("is_held = false", which, "q.is_held")
         if changed:
             self._announcer.announce(QUEUE_CHANNEL)
         return changed
 
-    async def drop(self, which: Selection) -> int:
-        """Remove recipients without telling their senders; returns how many. An event records each."""
+    async def drop(self, which: Selection) -> Stopped:
+        """Remove recipients without telling their senders. Returning means that none is begun any more.
+
+        An event records each.
+        """
         dropped = 0
+        leased: list[Key] = []
+        after: Key = (0, -1)
         while True:
             async with self._database.transaction() as connection:
                 rows = await connection.fetch(
-                    f"SELECT {_COLUMNS}, e.account_id, e.recipient_count FROM queue_recipient q "
-                    f"JOIN queue_envelope e ON e.id = q.envelope_id WHERE {_WHERE} "
-                    "ORDER BY q.envelope_id, q.number LIMIT $6",
+                    f"{_DROPPED} WHERE {_WHERE} AND (q.envelope_id, q.number) > ($6::bigint, $7::int) "
+                    f"ORDER BY q.envelope_id, q.number LIMIT {BATCH} FOR UPDATE OF q",
                     *_parameters(which),
-                    BATCH,
+                    *after,
+                )
+                free = [row for row in rows if not row["is_being_tried"]]
+                if free:
+                    await self._drop_in(connection, free)
+                in_flight = [_key(row) for row in rows if row["is_being_tried"]]
+                if in_flight:
+                    await connection.execute(_HOLD, *zip(*in_flight, strict=True))
+            dropped += len(free)
+            leased += in_flight
+            if len(rows) < BATCH:
+                break
+            after = _key(rows[-1])
+        stopped = await self._drop_leased(leased) if leased else Stopped(0, 0)
+        return Stopped(dropped + stopped.recipients, stopped.on_the_wire)
+
+    async def _drop_leased(self, leased: Sequence[Key]) -> Stopped:
+        """Drop what workers had in flight, once they begin none of it any more."""
+        await recall(self._database, self._announcer, leased)
+        dropped = on_the_wire = 0
+        for first in range(0, len(leased), BATCH):
+            keys = leased[first : first + BATCH]
+            async with self._database.transaction() as connection:
+                rows = await connection.fetch(
+                    f"{_DROPPED} JOIN unnest($1::bigint[], $2::int[]) AS k(envelope_id, number) "
+                    "ON q.envelope_id = k.envelope_id AND q.number = k.number "
+                    "ORDER BY q.envelope_id, q.number FOR UPDATE OF q",
+                    *zip(*keys, strict=True),
                 )
                 if rows:
                     await self._drop_in(connection, rows)
             dropped += len(rows)
-            if len(rows) < BATCH:
-                return dropped
+            # Their workers write down what came of it, and find nothing to try again.
+            on_the_wire += sum(row["is_being_tried"] for row in rows)
+        return Stopped(dropped, on_the_wire)
 
     async def stats(self) -> QueueStats:
         """Count. Reads the whole queue: half a second for a million recipients."""
-        now = self._clock()
         totals = await self._database.fetchrow(
             "SELECT count(*) AS recipients, "
-            "count(*) FILTER (WHERE next_attempt_at <= $1 AND NOT is_held) AS due, "
-            "count(*) FILTER (WHERE is_held) AS held, count(lease_owner) AS being_tried FROM queue_recipient",
-            now,
+            "count(*) FILTER (WHERE next_attempt_at <= now() AND NOT is_held) AS due, "
+            "count(*) FILTER (WHERE is_held) AS held, count(lease_owner) AS being_tried FROM queue_recipient"
         )
         mails = await self._database.fetchrow(
             "SELECT count(*) AS mails, coalesce(sum(size_bytes), 0)::bigint AS size_bytes FROM queue_envelope"
         )
         routes = await self._database.fetch(
             "SELECT q.route, count(*) AS recipients, "
-            "count(*) FILTER (WHERE q.next_attempt_at <= $1 AND NOT q.is_held) AS due, "
+            "count(*) FILTER (WHERE q.next_attempt_at <= now() AND NOT q.is_held) AS due, "
             "count(*) FILTER (WHERE q.is_held) AS held, min(e.queued_at) AS oldest_queued_at "
             "FROM queue_recipient q JOIN queue_envelope e ON e.id = q.envelope_id "
-            "GROUP BY q.route ORDER BY count(*) DESC, q.route LIMIT $2",
-            now,
+            "GROUP BY q.route ORDER BY count(*) DESC, q.route LIMIT $1",
             MAX_ROUTES,
         )
         assert totals is not None and mails is not None
@@ -241,33 +297,34 @@ class QueuedMails:
             routes=tuple(RouteCount(**dict(row)) for row in routes),
         )
 
-    async def _change(self, change: str, which: Selection, only: str, *values: object) -> int:
-        """Change all rows that are meant, in batches; `only` is false of a row that was changed."""
+    async def _change(self, change: str, which: Selection, only: str) -> tuple[int, Sequence[Key]]:
+        """Change all rows that are meant, in batches; returns how many, and which of them are leased."""
         changed = 0
-        after = (0, -1)
+        leased: list[Key] = []
+        after: Key = (0, -1)
         while True:
             rows = await self._database.fetch(
                 "WITH meant AS ("
                 "SELECT q.envelope_id, q.number FROM queue_recipient q "
                 f"JOIN queue_envelope e ON e.id = q.envelope_id WHERE {_WHERE} AND {only} "
-                f"AND (q.envelope_id, q.number) > (${6 + len(values)}::bigint, ${7 + len(values)}::int) "
+                "AND (q.envelope_id, q.number) > ($6::bigint, $7::int) "
                 f"ORDER BY q.envelope_id, q.number LIMIT {BATCH} FOR UPDATE OF q"
                 f") UPDATE queue_recipient q SET {change} FROM meant "
                 "WHERE q.envelope_id = meant.envelope_id AND q.number = meant.number "
-                "RETURNING q.envelope_id, q.number",
+                "RETURNING q.envelope_id, q.number, q.lease_owner",
                 *_parameters(which),
-                *values,
                 *after,
             )
             changed += len(rows)
+            leased += [_key(row) for row in rows if row["lease_owner"] is not None]
             if len(rows) < BATCH:
-                return changed
-            after = max((row["envelope_id"], row["number"]) for row in rows)
+                return changed, leased
+            after = max(_key(row) for row in rows)
 
     async def _drop_in(self, connection: Connection, rows: Sequence[Record]) -> None:
         emptied = await remove_in(
             connection,
-            [(row["envelope_id"], row["number"]) for row in rows],
+            [_key(row) for row in rows],
             [row["envelope_id"] for row in rows if row["recipient_count"] > 1],
         )
         owned = [each.message_id for each in emptied if each.owns_message]
@@ -291,6 +348,10 @@ class QueuedMails:
                 for row in rows
             ],
         )
+
+
+def _key(row: Record) -> Key:
+    return row["envelope_id"], row["number"]
 
 
 def _parameters(which: Selection) -> tuple[object, ...]:

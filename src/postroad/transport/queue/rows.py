@@ -1,8 +1,8 @@
 """The queue as its workers see it: claiming what is due, and writing down what came of it.
 
 SQL beside its noun; nothing here opens a connection to a mail server or decides when to try again.
-A claim moves `next_attempt_at` past the lease and counts the attempt before any connection is opened
-(RFC 5321 6.1: responsibility is given up only when the next host has taken it).
+A claim makes a worker the owner of rows and counts the attempt before any connection is opened (RFC 5321 6.1:
+responsibility is given up only when the next host has taken it). Every time here is the database's.
 """
 
 from __future__ import annotations
@@ -17,14 +17,20 @@ from asyncpg import Record
 from postroad.db.compound import Clause
 from postroad.db.pool import Connection, Database
 from postroad.message.address import Address
-from postroad.protocols.smtp.envelope import Envelope, EnvelopeRecipient, Notify, OriginalRecipient, Return
+from postroad.protocols.smtp.envelope import EnvelopeRecipient, Notify, OriginalRecipient, Return
+from postroad.transport.delivery.destinations import RELAY
+from postroad.transport.delivery.judging import LONGEST_DELAY
+from postroad.transport.delivery.source import Room
 
-RELAY = "relay:"  # how the route of a smart host begins; no domain has a colon
+Key = tuple[int, int]  # of a recipient: its envelope's id, and its number there
+
 # Below this many due rows the routes are read off them; above, a million rows of one route could hide the
 # others, so the routes are found by jumping along the index instead.
 FEW_DUE = 500
 MAX_ROUTES_VISITED = 2000  # jumps in one claim, about 3 µs each; the next claim goes on from there
 MAX_ROUTES = 200  # due routes of one claim
+MAX_TOGETHER = 100  # recipients of one job; what goes on the wire at once (`dispatcher.MAX_RECIPIENTS`)
+MOST_PUT_OFF = 6 * LONGEST_DELAY  # no schedule puts anything off for so long
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +54,6 @@ class QueuedEnvelope:
     headers: bytes
     queued_at: datetime
 
-    def as_sent(self, recipients: tuple[EnvelopeRecipient, ...]) -> Envelope:
-        """The envelope as it goes on the wire."""
-        return Envelope(
-            self.sender,
-            recipients,
-            smtputf8=self.is_smtputf8,
-            ret=self.return_content,
-            envelope_id=self.envelope_id,
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class QueuedRecipient:
@@ -72,10 +68,14 @@ class QueuedRecipient:
 
 @dataclass(frozen=True, slots=True)
 class Leased:
-    """A mail and those of its recipients that one worker may try now; all have the same route."""
+    """A mail and those of its recipients that one worker may try now; all have the same route.
+
+    `age` is how long ago it was queued.
+    """
 
     envelope: QueuedEnvelope
     recipients: tuple[QueuedRecipient, ...]
+    age: timedelta = timedelta(0)
 
     @property
     def route(self) -> str:
@@ -85,11 +85,11 @@ class Leased:
 
 @dataclass(frozen=True, slots=True)
 class Deferral:
-    """What is kept of a failed attempt until the next one."""
+    """What is kept of a failed attempt until the next one, which is due `after` so long."""
 
     envelope_id: int
     number: int
-    next_attempt_at: datetime
+    after: timedelta
     delay_notified: bool
     code: int
     status: str
@@ -99,25 +99,25 @@ class Deferral:
 
 ENVELOPE_COLUMNS = (
     "id", "message_id", "envelope_from", "account_id", "return_content", "envelope_id", "is_smtputf8",
-    "owns_message", "size_bytes", "recipient_count", "headers", "queued_at",
+    "owns_message", "size_bytes", "recipient_count", "headers",
 )  # fmt: skip
 RECIPIENT_COLUMNS = (
-    "envelope_id", "number", "recipient", "route", "notify", "original_recipient", "attempts",
-    "next_attempt_at", "lease_owner", "last_attempt_at",
+    "envelope_id", "number", "recipient", "route", "notify", "original_recipient", "attempts", "lease_owner",
 )  # fmt: skip
+# `queued_at` and `next_attempt_at` are the database's to set.
 
 
 _ADD_ENVELOPES = f"""
 queued AS (
     INSERT INTO queue_envelope ({", ".join(ENVELOPE_COLUMNS)})
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::text[], $6::text[],
-        $7::boolean[], $8::boolean[], $9::bigint[], $10::integer[], $11::bytea[], $12::timestamptz[]))
+        $7::boolean[], $8::boolean[], $9::bigint[], $10::integer[], $11::bytea[]))
 """
 _ADD_RECIPIENTS = f"""
 queued_recipients AS (
     INSERT INTO queue_recipient ({", ".join(RECIPIENT_COLUMNS)})
     SELECT * FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[], $5::smallint[], $6::text[],
-        $7::integer[], $8::timestamptz[], $9::integer[], $10::timestamptz[]))
+        $7::integer[], $8::integer[]))
 """
 
 
@@ -158,17 +158,11 @@ def _envelope_row(envelope: QueuedEnvelope) -> tuple[object, ...]:
         envelope.size_bytes,
         envelope.recipient_count,
         envelope.headers,
-        envelope.queued_at,
     )
 
 
-def recipient_row(
-    envelope_id: int, recipient: QueuedRecipient, queued_at: datetime, lease: tuple[int, datetime] | None
-) -> tuple[object, ...]:
-    """Return the row of a new recipient.
-
-    Due at once, or leased to `(owner, until)` with its first attempt counted.
-    """
+def recipient_row(envelope_id: int, recipient: QueuedRecipient, owner: int | None) -> tuple[object, ...]:
+    """Return the row of a new recipient: due at once, or leased to `owner` from birth."""
     asked = recipient.asked
     return (
         envelope_id,
@@ -178,14 +172,12 @@ def recipient_row(
         None if asked.notify is None else int(asked.notify),
         None if asked.original is None else f"{asked.original.address_type};{asked.original.address}",
         recipient.attempts,
-        queued_at if lease is None else lease[1],
-        None if lease is None else lease[0],
-        None if lease is None else queued_at,
+        owner,
     )
 
 
 class Queue:
-    """Claims and settles for one worker. `owner` is who it is (`leases.py`)."""
+    """Claims and gives back for workers. `owner` is who it is (`presence.py`)."""
 
     def __init__(self, database: Database, relay: str = "") -> None:
         """`relay` is today's smart host `host:port`, empty for delivery by MX."""
@@ -194,29 +186,24 @@ class Queue:
         self._has_rerouted = False
         self._visited_up_to = ""
 
-    async def claim(
-        self,
-        owner: int,
-        now: datetime,
-        lease: timedelta,
-        rows: int,
-        per_route: int,
-        without: Sequence[str] = (),
-    ) -> list[Leased]:
-        """Lease up to `rows` due recipients, at most `per_route` of one route, none of `without`.
+    async def claim(self, owner: int, room: Room) -> list[Leased]:
+        """Lease due recipients, as many as there is room for.
 
-        Fair: every due route gets its share of `rows` before any gets more. Returns them grouped by envelope.
-        Raises `DatabaseUnavailable`.
+        Fair: every due route gets its share before any gets more. Returns them grouped by envelope and
+        route, at most `MAX_TOGETHER` together. Raises `DatabaseUnavailable`.
         """
         if not self._has_rerouted:
             await self.reroute()
         async with self._database.transaction() as connection:
             await plan_anew_in(connection)
-            routes = await self._due_routes_in(connection, now, without)
+            routes = await self._due_routes_in(connection, room)
             if not routes:
                 return []
-            share = max(1, min(per_route, -(-rows // len(routes))))
-            claimed = await connection.fetch(_CLAIM, routes, share, now, now + lease, owner, rows)
+            share = max(1, -(-room.recipients // len(routes)))
+            limits = {route: limit for route in routes if (limit := room.take(route, share))}
+            claimed = await connection.fetch(
+                _CLAIM, list(limits), list(limits.values()), owner, room.recipients
+            )
         return _group(claimed)
 
     async def reroute(self) -> int:
@@ -238,17 +225,12 @@ class Queue:
         self._has_rerouted = True
         return int(status.rpartition(" ")[2])
 
-    async def _due_routes_in(
-        self, connection: Connection, now: datetime, without: Sequence[str]
-    ) -> list[str]:
-        oldest = await connection.fetch(_OLDEST_DUE, now, FEW_DUE)
-        if not oldest:
-            return []
+    async def _due_routes_in(self, connection: Connection, room: Room) -> list[str]:
+        oldest = await connection.fetch(_OLDEST_DUE, FEW_DUE)
         if len(oldest) < FEW_DUE:
-            barred = set(without)
-            return [route for route in dict.fromkeys(row["route"] for row in oldest) if route not in barred]
-        visited = await connection.fetch(_ROUTES_AFTER, self._visited_up_to, now, MAX_ROUTES_VISITED)
-        due = [row["route"] for row in visited if row["is_due"] and row["route"] not in set(without)]
+            return [route for route in dict.fromkeys(row["route"] for row in oldest) if room.of(route)]
+        visited = await connection.fetch(_ROUTES_AFTER, self._visited_up_to, MAX_ROUTES_VISITED)
+        due = [row["route"] for row in visited if row["is_due"] and room.of(row["route"])]
         if len(due) > MAX_ROUTES:
             del due[MAX_ROUTES:]
             self._visited_up_to = due[-1]
@@ -257,27 +239,33 @@ class Queue:
             self._visited_up_to = visited[-1]["route"] if len(visited) >= MAX_ROUTES_VISITED else ""
         return due
 
-    async def renew(self, owner: int, keys: Sequence[tuple[int, int]], until: datetime) -> None:
-        """Push the end of leases out; rows that somebody else has meanwhile are left alone."""
-        await self._database.execute(
-            _RENEW,
-            [key[0] for key in keys],
-            [key[1] for key in keys],
-            owner,
-            until,
+    async def renew(self, owner: int, keys: Sequence[Key]) -> tuple[set[Key], set[Key]]:
+        """Say which rows have another owner by now, and which are held or gone."""
+        rows = await self._database.fetch(
+            _NOT_OURS, [key[0] for key in keys], [key[1] for key in keys], owner
         )
+        lost = {(row["envelope_id"], row["number"]) for row in rows if row["is_lost"]}
+        return lost, {(row["envelope_id"], row["number"]) for row in rows} - lost
 
-    async def give_back(self, owner: int, keys: Sequence[tuple[int, int]], now: datetime) -> None:
+    async def give_back(self, owner: int, keys: Sequence[Key]) -> None:
         """End leases whose attempt was never begun: the rows are due at once, the attempt is not counted."""
-        await self._database.execute(
-            "UPDATE queue_recipient q SET next_attempt_at = $4, lease_owner = NULL, attempts = attempts - 1 "
-            "FROM unnest($1::bigint[], $2::int[]) AS k(envelope_id, number) "
-            "WHERE q.envelope_id = k.envelope_id AND q.number = k.number AND q.lease_owner = $3",
-            [key[0] for key in keys],
-            [key[1] for key in keys],
-            owner,
-            now,
-        )
+        await self._database.execute(_GIVE_BACK, [key[0] for key in keys], [key[1] for key in keys], owner)
+
+    async def leave(self, owner: int) -> None:
+        """End all leases of a worker that has settled whatever it had begun."""
+        await self._database.execute(_LEAVE, owner)
+
+    async def free(self) -> int:
+        """End the leases of workers that are gone, and return how many rows came free.
+
+        Also mends what a clock that was far ahead has put off for longer than anything ever is.
+        """
+        await self._database.execute(_MEND, MOST_PUT_OFF)
+        gone = [row["lease_owner"] for row in await self._database.fetch(_GONE)]
+        if not gone:
+            return 0
+        freed = await self._database.execute(_FREE, gone)
+        return int(freed.rpartition(" ")[2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,17 +298,11 @@ async def remove_in(
 async def defer_in(connection: Connection, owner: int, deferrals: Sequence[Deferral]) -> None:
     """Write down failed attempts. A row that somebody else has leased meanwhile is theirs to judge."""
     await connection.execute(
-        "UPDATE queue_recipient q SET next_attempt_at = k.at, lease_owner = NULL, "
-        "delay_notified = k.notified, last_code = k.code, last_status = k.status, last_text = k.text, "
-        "last_remote = k.remote "
-        "FROM unnest($2::bigint[], $3::int[], $4::timestamptz[], $5::bool[], $6::int[], "
-        "$7::text[], $8::text[], $9::text[]) "
-        "AS k(envelope_id, number, at, notified, code, status, text, remote) "
-        "WHERE q.envelope_id = k.envelope_id AND q.number = k.number AND q.lease_owner = $1",
+        _DEFER,
         owner,
         [each.envelope_id for each in deferrals],
         [each.number for each in deferrals],
-        [each.next_attempt_at for each in deferrals],
+        [each.after for each in deferrals],
         [each.delay_notified for each in deferrals],
         [each.code for each in deferrals],
         [each.status for each in deferrals],
@@ -337,10 +319,63 @@ async def plan_anew_in(connection: Connection) -> None:
     await connection.execute("SET LOCAL plan_cache_mode = force_custom_plan")
 
 
-_RENEW = """
-UPDATE queue_recipient q SET next_attempt_at = $4
+_DEFER = """
+UPDATE queue_recipient q
+SET next_attempt_at = now() + k.after, last_attempt_at = now(), lease_owner = NULL,
+    delay_notified = k.notified, last_code = k.code, last_status = k.status, last_text = k.text,
+    last_remote = k.remote
+FROM unnest($2::bigint[], $3::int[], $4::interval[], $5::bool[], $6::int[], $7::text[], $8::text[],
+            $9::text[])
+     AS k(envelope_id, number, after, notified, code, status, text, remote)
+WHERE q.envelope_id = k.envelope_id AND q.number = k.number AND q.lease_owner = $1
+"""
+
+_NOT_OURS = """
+SELECT k.envelope_id, k.number,
+       q.envelope_id IS NOT NULL AND q.lease_owner IS DISTINCT FROM $3 AS is_lost
+FROM unnest($1::bigint[], $2::int[]) AS k(envelope_id, number)
+LEFT JOIN queue_recipient q ON q.envelope_id = k.envelope_id AND q.number = k.number
+WHERE q.lease_owner IS DISTINCT FROM $3 OR q.is_held
+"""
+
+_GIVE_BACK = """
+UPDATE queue_recipient q SET next_attempt_at = now(), lease_owner = NULL, attempts = attempts - 1
 FROM unnest($1::bigint[], $2::int[]) AS k(envelope_id, number)
 WHERE q.envelope_id = k.envelope_id AND q.number = k.number AND q.lease_owner = $3
+"""
+
+_LEAVE = """
+UPDATE queue_recipient SET next_attempt_at = now(), lease_owner = NULL, attempts = greatest(attempts - 1, 0)
+WHERE lease_owner = $1
+"""
+
+# From owner to owner along the index: a few descents, however much is leased. A worker has its row before its
+# first lease, so one snapshot shows both.
+_GONE = """
+WITH RECURSIVE owners (lease_owner) AS (
+    (SELECT lease_owner FROM queue_recipient WHERE lease_owner IS NOT NULL ORDER BY lease_owner LIMIT 1)
+    UNION ALL
+    SELECT (SELECT q.lease_owner FROM queue_recipient q WHERE q.lease_owner > owners.lease_owner
+            ORDER BY q.lease_owner LIMIT 1)
+    FROM owners WHERE owners.lease_owner IS NOT NULL
+)
+SELECT o.lease_owner FROM owners o
+WHERE o.lease_owner IS NOT NULL AND NOT EXISTS (SELECT FROM queue_worker w WHERE w.owner = o.lease_owner)
+"""
+
+# It may have come back since it was looked for.
+_FREE = """
+UPDATE queue_recipient q SET next_attempt_at = now(), lease_owner = NULL
+WHERE q.lease_owner = ANY($1::int[])
+AND NOT EXISTS (SELECT FROM queue_worker w WHERE w.owner = q.lease_owner)
+"""
+
+_MEND = """
+UPDATE queue_recipient q SET next_attempt_at = now()
+FROM (SELECT envelope_id, number FROM queue_recipient
+      WHERE NOT is_held AND lease_owner IS NULL AND next_attempt_at > now() + $1::interval
+      ORDER BY next_attempt_at DESC LIMIT 1000) late
+WHERE q.envelope_id = late.envelope_id AND q.number = late.number
 """
 
 _REMOVE_RECIPIENTS = """
@@ -355,8 +390,8 @@ RETURNING e.message_id, e.owns_message
 """
 
 _OLDEST_DUE = """
-SELECT route FROM queue_recipient WHERE NOT is_held AND next_attempt_at <= $1
-ORDER BY next_attempt_at LIMIT $2
+SELECT route FROM queue_recipient WHERE NOT is_held AND lease_owner IS NULL AND next_attempt_at <= now()
+ORDER BY next_attempt_at LIMIT $1
 """
 
 # A loose index scan: one descent of (route, next_attempt_at) finds the next route, and the row it finds is
@@ -365,48 +400,56 @@ ORDER BY next_attempt_at LIMIT $2
 _ROUTES_AFTER = """
 WITH RECURSIVE visited (route, oldest, place) AS (
     (SELECT route, next_attempt_at, 1 FROM queue_recipient
-     WHERE NOT is_held AND route > $1 ORDER BY route, next_attempt_at LIMIT 1)
+     WHERE NOT is_held AND lease_owner IS NULL AND route > $1 ORDER BY route, next_attempt_at LIMIT 1)
     UNION ALL
     SELECT following.route, following.next_attempt_at, visited.place + 1
     FROM visited CROSS JOIN LATERAL (
         SELECT q.route, q.next_attempt_at FROM queue_recipient q
-        WHERE NOT q.is_held AND q.route > visited.route ORDER BY q.route, q.next_attempt_at LIMIT 1
+        WHERE NOT q.is_held AND q.lease_owner IS NULL AND q.route > visited.route
+        ORDER BY q.route, q.next_attempt_at LIMIT 1
     ) following
-    WHERE visited.place < $3
+    WHERE visited.place < $2
 )
-SELECT route, oldest <= $2 AS is_due FROM visited
+SELECT route, oldest <= now() AS is_due FROM visited
 """
 
 # Each route's oldest rows by the same index; a route with a million rows costs what one with ten does.
 _CLAIM = """
 WITH picked AS MATERIALIZED (
     SELECT due.envelope_id, due.number
-    FROM unnest($1::text[]) AS wanted(route)
+    FROM unnest($1::text[], $2::int[]) AS wanted(route, most)
     CROSS JOIN LATERAL (
         SELECT q.envelope_id, q.number FROM queue_recipient q
-        WHERE q.route = wanted.route AND NOT q.is_held AND q.next_attempt_at <= $3
-        ORDER BY q.next_attempt_at LIMIT $2 FOR UPDATE SKIP LOCKED
+        WHERE q.route = wanted.route AND NOT q.is_held AND q.lease_owner IS NULL
+        AND q.next_attempt_at <= now()
+        ORDER BY q.next_attempt_at LIMIT wanted.most FOR UPDATE SKIP LOCKED
     ) due
-    LIMIT $6
+    LIMIT $4
 ), leased AS (
     UPDATE queue_recipient q
-    SET next_attempt_at = $4, lease_owner = $5, attempts = q.attempts + 1, last_attempt_at = $3
+    SET lease_owner = $3, attempts = q.attempts + 1
     FROM picked WHERE q.envelope_id = picked.envelope_id AND q.number = picked.number
     RETURNING q.envelope_id AS id, q.number, q.recipient, q.route, q.notify, q.original_recipient, q.attempts,
               q.delay_notified
 )
 SELECT leased.*, e.message_id, e.envelope_from, e.account_id, e.return_content, e.envelope_id,
-       e.is_smtputf8, e.owns_message, e.size_bytes, e.recipient_count, e.headers, e.queued_at
+       e.is_smtputf8, e.owns_message, e.size_bytes, e.recipient_count, e.headers, e.queued_at,
+       now() - e.queued_at AS age
 FROM leased JOIN queue_envelope e ON e.id = leased.id
 ORDER BY leased.id, leased.route, leased.number
 """
 
 
 def _group(rows: Sequence[Record]) -> list[Leased]:
-    leased = []
+    leased: list[Leased] = []
     for _, group in groupby(rows, key=lambda row: (row["id"], row["route"])):
         members = list(group)
-        leased.append(Leased(envelope_of(members[0]), tuple(_recipient_of(row) for row in members)))
+        envelope, age = envelope_of(members[0]), members[0]["age"]
+        recipients = tuple(_recipient_of(row) for row in members)
+        leased.extend(
+            Leased(envelope, recipients[first : first + MAX_TOGETHER], age)
+            for first in range(0, len(recipients), MAX_TOGETHER)
+        )
     return leased
 
 

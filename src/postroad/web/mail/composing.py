@@ -21,7 +21,7 @@ from postroad.message.compose import Attachment
 from postroad.message.headers import Mailbox
 from postroad.protocols.smtp.envelope import Principal
 from postroad.transport.accepting.plan import DraftEntry
-from postroad.transport.accepting.sending import NotSent, Submission
+from postroad.transport.accepting.submission import NotSent, Submission
 from postroad.web.mail.drafts import Drafts, Written
 from postroad.web.mail.rows import FORWARDED
 from postroad.web.mail.surroundings import Surroundings

@@ -107,9 +107,7 @@ class Drafts:
         stored = await self.read(account_id, name)
         if Flag.DRAFT not in stored.entry.flags:
             raise NoSuchMessage("this mail is not a draft")
-        root = stored.summary.structure
-        html, text = html_body(stored.content, root), text_body(stored.content, root)
-        fields = {field.name for field in header_fields(stored.content, 0, root.body_start)}
+        html, text, fields = await in_thread(len(stored.content), _written_before, stored)
         return ComposeForm(
             draft=str(name),
             mode="reply" if stored.summary.in_reply_to else "new",
@@ -117,7 +115,7 @@ class Drafts:
             cc=written_list(stored.summary.cc),
             bcc=written_list(stored.summary.bcc),
             subject=stored.summary.subject,
-            html=quotable(html) if html is not None else "",
+            html=html or "",
             text=(text or "") if html is None else "",
             is_rich=html is not None or not text,
             is_important=stored.summary.priority == 1,
@@ -130,7 +128,7 @@ class Drafts:
     ) -> ComposeForm:
         """The form of an answer ("reply", "reply-all") or a forward ("forward"). Raises `NoSuchMessage`."""
         source = await self.read(account_id, name)
-        draft = _answer(source, sender, mode, language)
+        draft = await in_thread(len(source.content), _answer, source, sender, mode, language)
         return ComposeForm(
             source=str(name),
             mode=mode,
@@ -165,6 +163,7 @@ class Drafts:
         held = sum(len(each.content) for each in (stored, source) if each)
         kept = await in_thread(held, _kept, form.all("keep")[:MAX_ATTACHMENTS], stored, source)
         is_rich = form.get("is_rich") == "1"
+        html = form.get("html", MAX_TEXT)
         text = form.get("text", MAX_TEXT).replace("\r\n", "\n")
         draft = Draft(
             sender=sender,
@@ -173,7 +172,7 @@ class Drafts:
             bcc=bcc,
             subject=" ".join(form.get("subject", MAX_SUBJECT).split()),
             text=None if is_rich else text,
-            html=quotable(form.get("html", MAX_TEXT)) if is_rich else None,
+            html=await in_thread(len(html), quotable, html) if is_rich else None,
             attachments=(*kept, *uploaded),
             is_urgent=form.get("is_important") == "1",
             wants_receipt=form.get("wants_receipt") == "1",
@@ -185,7 +184,8 @@ class Drafts:
                 references=tuple(stored.summary.references),
             )
         elif source is not None:
-            answered = _answer(source, sender, form.get("mode"), "en")
+            mode = form.get("mode")
+            answered = await in_thread(len(source.content), _answer, source, sender, mode, "en")
             draft = replace(draft, in_reply_to=answered.in_reply_to, references=answered.references)
         message_id = stored.summary.message_id if stored is not None else None
         if message_id is None:
@@ -254,6 +254,17 @@ def _recipients(text: str, bad: list[str]) -> tuple[Mailbox, ...]:
             continue
         good.append(found[0])
     return tuple(good)
+
+
+def _written_before(stored: Stored) -> tuple[str | None, str | None, set[str]]:
+    """Return a draft's HTML, safe to write on, its text, and the names of its header fields."""
+    root = stored.summary.structure
+    html = html_body(stored.content, root)
+    return (
+        quotable(html) if html is not None else None,
+        text_body(stored.content, root),
+        {field.name for field in header_fields(stored.content, 0, root.body_start)},
+    )
 
 
 def _answer(source: Stored, sender: Mailbox, mode: str, language: str) -> Draft:

@@ -13,6 +13,9 @@ from typing import ParamSpec, TypeVar
 import msgspec
 
 from postroad.mailstore.messages import Description, Messages
+from postroad.message.budget import Budget
+from postroad.message.headers import decode_text
+from postroad.message.html_bounds import MAX_HTML
 from postroad.message.scan import Part, find_part, walk
 from postroad.message.text import body_leaves, decoded, part_text
 from postroad.web.mail.views import Attachment
@@ -20,8 +23,8 @@ from postroad.web.mail.views import Attachment
 P = ParamSpec("P")
 R = TypeVar("R")
 
-MAX_TEXT_BYTES = 4 * 1024 * 1024  # of one text part that is shown; Gmail clips at 102 KB
-IN_THREAD_BYTES = 128 * 1024  # working through more would hold up everybody else's requests
+MAX_SUBJECT = 80  # characters of a saved mail's name
+IN_THREAD_BYTES = 8 * 1024  # working through more would hold up everybody else's requests
 # What browsers show without running anything. SVG is a document with scripts, so it is no picture here.
 IMAGE_SIGNATURES = {
     "image/png": (b"\x89PNG\r\n\x1a\n",),
@@ -40,60 +43,76 @@ class FoundPart:
     part: Part
 
 
-def shown_parts(root: Part) -> list[FoundPart]:
-    """The text parts one reads, in order, HTML preferred among alternatives."""
-    sections = {id(part): section for section, part in walk(root)}
+def shown_parts(structure: Part, root: Part | None = None) -> list[FoundPart]:
+    """The text parts one reads, in order, HTML preferred among alternatives.
+
+    `root` is the mail that is read: `structure` itself, or one enclosed in it.
+    """
+    sections = _sections(structure)
     return [
         FoundPart(sections[id(part)], part)
-        for part in body_leaves(root, preferred="html")
+        for part in body_leaves(root or structure, preferred="html")
         if id(part) in sections
     ]
 
 
-def calendar_part(root: Part) -> FoundPart | None:
+def calendar_part(structure: Part, root: Part | None = None) -> FoundPart | None:
     """The first calendar part, shown as a card."""
-    return next(
-        (
-            FoundPart(section, part)
-            for section, part in walk(root)
-            if part.media_type == "text/calendar" or part.media_type == "application/ics"
-        ),
-        None,
-    )
+    sections = _sections(structure)
+    for part in _leaves(root or structure):
+        if part.media_type in ("text/calendar", "application/ics") and id(part) in sections:
+            return FoundPart(sections[id(part)], part)
+    return None
 
 
-def file_parts(root: Part, shown_content_ids: frozenset[str] = frozenset()) -> list[FoundPart]:
-    """The parts shown as files: attachments, and pictures of the text that its HTML does not show."""
+def file_parts(
+    structure: Part, shown_content_ids: frozenset[str] = frozenset(), root: Part | None = None
+) -> list[FoundPart]:
+    """The parts shown as files: attachments, and pictures of the text that its HTML does not show.
+
+    Enclosed mails are files as a whole.
+    """
+    sections = _sections(structure)
     found = []
-    for section, part in _outer_parts(root):
-        if part.children or part.media_type == "text/calendar":
+    for part in _leaves(root or structure):
+        if part.media_type == "text/calendar" or id(part) not in sections:
             continue
         is_picture = part.content_type == "image" and not part.is_attachment
         if part.is_attachment or (is_picture and part.content_id not in shown_content_ids):
-            found.append(FoundPart(section, part))
+            found.append(FoundPart(sections[id(part)], part))
     return found
 
 
-def _outer_parts(root: Part) -> Iterator[tuple[str, Part]]:
-    """Every part but those inside enclosed mails, which are files as a whole."""
-    enclosed: tuple[str, ...] = ()
-    for section, part in walk(root):
-        if enclosed and section.startswith(enclosed):
-            continue
-        if part.message is not None:
-            enclosed = (*enclosed, section + ".")
-        yield section, part
+def _sections(structure: Part) -> dict[int, str]:
+    return {id(part): section for section, part in walk(structure)}
+
+
+def _leaves(root: Part) -> Iterator[Part]:
+    """Every part that holds no others, but those inside enclosed mails."""
+    stack = [root]
+    while stack:
+        part = stack.pop()
+        if part.children:
+            stack.extend(reversed(part.children))
+        else:
+            yield part
 
 
 def file_name(part: Part, fallback: str) -> str:
-    """The name a file is shown and saved under."""
+    """The name a file is shown and saved under; an enclosed mail without one is called by its subject."""
     if part.filename:
         return part.filename.replace("/", "_").replace("\\", "_")[:200]
     if part.message is not None or part.content_type == "message":
         subject = part.envelope.subject if part.envelope else None
-        return f"{(subject or fallback)[:80].replace('/', '_')}.eml"
+        return eml_name(decode_text((subject or "").encode("utf-8", "replace")), fallback)
     ending = {"plain": "txt", "jpeg": "jpg", "svg+xml": "svg"}.get(part.subtype, part.subtype)
     return f"{fallback}.{ending}" if ending.isalnum() and len(ending) <= 5 else fallback
+
+
+def eml_name(subject: str, fallback: str) -> str:
+    """The name a mail is saved under."""
+    kept = "".join(sign for sign in subject[:MAX_SUBJECT] if sign not in '/\\:*?"<>|')
+    return f"{kept.strip() or fallback}.eml"
 
 
 def decoded_size(part: Part) -> int:
@@ -109,7 +128,8 @@ def attachment(message_url: str, found: FoundPart, fallback: str) -> Attachment:
     size = decoded_size(part)
     url = f"{message_url}/part/{found.section}"
     preview = f"{url}?preview=1" if part.media_type in IMAGE_SIGNATURES else None
-    return Attachment(file_name(part, fallback), part.media_type, size, url, preview)
+    opened = f"{message_url}/enclosed/{found.section}" if part.message is not None else None
+    return Attachment(file_name(part, fallback), part.media_type, size, url, preview, opened)
 
 
 class MessageParts:
@@ -118,11 +138,12 @@ class MessageParts:
     def __init__(self, messages: Messages) -> None:
         self._messages = messages
 
-    async def text(self, message_id: int, part: Part) -> str:
-        """A text part as Unicode, cut at `MAX_TEXT_BYTES`."""
-        end = min(part.body_end, part.body_start + MAX_TEXT_BYTES)
+    async def text(self, message_id: int, part: Part, budget: Budget, limit: int = MAX_HTML) -> str:
+        """At most `limit` characters of a text part, as Unicode. `budget` is the page's."""
+        # A character takes up to 12 bytes: four in UTF-8 or GB 18030, each of them three in quoted-printable.
+        end = min(part.body_end, part.body_start + limit * 12 + 1_000)
         body = await self._messages.body_range(message_id, part.body_start, end)
-        return part_text(body, _moved(part, body))
+        return await in_thread(len(body), part_text, body, _moved(part, body), budget, limit)
 
     async def content(self, message_id: int, part: Part) -> bytes:
         """A part's bytes, decoded."""

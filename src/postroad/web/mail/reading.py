@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from urllib.parse import quote
 
 from starlette.exceptions import HTTPException
@@ -17,35 +18,34 @@ from starlette.routing import BaseRoute, Route
 from postroad.mailstore.entries import Entries, Entry
 from postroad.mailstore.flags import Flag, FlagChange
 from postroad.mailstore.messages import Description, Messages
-from postroad.message.charsets import decode
-from postroad.message.headers import Mailbox, mailboxes, parse_date
+from postroad.message.budget import Budget
+from postroad.message.charsets import decode, undirected
+from postroad.message.envelope import Envelope
+from postroad.message.headers import ListItem, decode_text, mailboxes, parse_date
 from postroad.message.scan import Part
+from postroad.web.mail.bodies import Bodies, files_of
 from postroad.web.mail.frame import framed
-from postroad.web.mail.invitation import read_invitation
+from postroad.web.mail.invitation import MAX_CHARACTERS, read_invitation
 from postroad.web.mail.listing import Listing
 from postroad.web.mail.message_parts import (
     IMAGE_SIGNATURES,
     MessageParts,
-    attachment,
     calendar_part,
+    eml_name,
     file_name,
-    file_parts,
     in_thread,
     is_safe_image,
     part_of,
-    shown_parts,
 )
 from postroad.web.mail.rows import row
 from postroad.web.mail.surroundings import Around, Surroundings
-from postroad.web.mail.text_body import text_markup, unflowed
-from postroad.web.mail.views import FolderItem, HtmlBody, Reading, Row, TextBody
+from postroad.web.mail.views import EnclosedMail, FolderItem, Reading, Row
 from postroad.web.shell.forms import EntryName
 from postroad.web.shell.security import FILE_POLICY, PREVIEW_POLICY, frame_policy
 from postroad.web.shell.views import Person
 from postroad.web.shell.visits import Visit, Visits
 
 MAX_OTHERS = 50  # mails of the conversation that are listed
-MAX_SUBJECT = 80  # characters of a saved mail's name
 MAX_HEADER_BYTES = 512 * 1024  # shown of a header
 # Types that a browser would run or render: saved as plain bytes, whatever the sender called them.
 _ACTIVE = ("html", "xml", "svg", "javascript", "ecmascript", "xhtml")
@@ -83,6 +83,7 @@ class ReadingPages:
         self._entries = entries
         self._messages = messages
         self._parts = parts
+        self._bodies = Bodies(parts)
 
     def routes(self) -> list[BaseRoute]:
         """The mail's page and what lies under its address."""
@@ -92,6 +93,7 @@ class ReadingPages:
             Route(base, reading(self.page), methods=["GET"]),
             Route(base + "/body/{section:str}", reading(self.body), methods=["GET"]),
             Route(base + "/part/{section:str}", reading(self.part), methods=["GET"]),
+            Route(base + "/enclosed/{section:str}", reading(self.enclosed), methods=["GET"]),
             Route(base + "/raw", reading(self.raw), methods=["GET"]),
             Route(base + "/headers", reading(self.headers), methods=["GET"]),
             Route(base + "/print", reading(self.print), methods=["GET"]),
@@ -138,11 +140,9 @@ class ReadingPages:
         prefix = await self._messages.prefix(opened.entry.message_id)
         end = min(opened.description.structure.body_start, MAX_HEADER_BYTES)
         header = await self._messages.body_range(opened.entry.message_id, 0, end)
-        around = await self._surroundings.around(visit.account_id)
-        reading = replace(
-            await self._reading(visit, opened, around), headers=decode(prefix + header, "utf-8").rstrip()
-        )
-        return self._visits.page("headers.html", visit.dates, {"reading": reading})
+        text = await in_thread(end, decode, prefix + header, "utf-8")
+        values = {"subject": opened.entry.subject, "headers": text.rstrip()}
+        return self._visits.page("headers.html", visit.dates, values)
 
     # -- what the pages load
 
@@ -153,7 +153,7 @@ class ReadingPages:
         if part is None or part.media_type != "text/html":
             raise HTTPException(404)
         shows_images = visit.request.query_params.get("images") == "1"
-        html = await self._parts.text(opened.entry.message_id, part)
+        html = await self._parts.text(opened.entry.message_id, part, Budget())
         clean = await in_thread(
             len(html), framed, html, opened.url, opened.description.structure, shows_images=shows_images
         )
@@ -188,10 +188,33 @@ class ReadingPages:
         """The mail as it lies in the store."""
         opened = await self._open(visit)
         content = await self._messages.content(opened.entry.message_id)
-        name = "".join(sign for sign in opened.entry.subject[:MAX_SUBJECT] if sign not in '/\\:*?"<>|')
-        return _saved(
-            content.prefix + content.body, "message/rfc822", f"{name.strip() or visit.say('message')}.eml"
+        name = eml_name(undirected(opened.entry.subject), visit.say("message"))
+        return _saved(content.prefix + content.body, "message/rfc822", name)
+
+    async def enclosed(self, visit: Visit) -> Response:
+        """A mail that this one carries as a file, on a page of its own."""
+        opened = await self._open(visit)
+        structure = opened.description.structure
+        section = visit.request.path_params["section"]
+        part = part_of(opened.description, section)
+        if part is None or part.message is None or part.envelope is None:
+            raise HTTPException(404)
+        root = part.message
+        shown = await self._bodies.of(
+            opened.entry.message_id, opened.url, structure, root, visit.say("Quoted text")
         )
+        head = await in_thread(root.body_start - root.header_start, _head, part.envelope)
+        mail = EnclosedMail(
+            subject=head.subject,
+            sender=head.sender,
+            to=head.to,
+            cc=head.cc,
+            sent_at=head.sent_at,
+            bodies=shown.bodies,
+            attachments=files_of(opened.url, structure, root, shown, visit.say("file")),
+            url=f"{opened.url}/part/{section}",
+        )
+        return self._visits.page("enclosed.html", visit.dates, {"mail": mail})
 
     # -- reading the store
 
@@ -208,64 +231,42 @@ class ReadingPages:
 
     async def _reading(self, visit: Visit, opened: Opened, around: Around) -> Reading:
         entry, structure = opened.entry, opened.description.structure
-        envelope = opened.description.envelope
         folder = around.by_id(entry.folder_id)
         if folder is None:
             raise HTTPException(404)
-        bodies, shown_ids = await self._bodies(visit, opened)
-        files = [
-            attachment(opened.url, found, f"{visit.say('file')} {number}")
-            for number, found in enumerate(file_parts(structure, shown_ids), 1)
-        ]
-        senders = _people(mailboxes(envelope.from_))
-        reply_to = _people(mailboxes(envelope.reply_to))
+        shown = await self._bodies.of(
+            entry.message_id, opened.url, structure, structure, visit.say("Quoted text")
+        )
+        files = files_of(opened.url, structure, structure, shown, visit.say("file"))
+        head = await in_thread(structure.body_start, _head, opened.description.envelope)
         calendar = calendar_part(structure)
         invitation = None
         if calendar is not None:
-            text = await self._parts.text(entry.message_id, calendar.part)
-            invitation = read_invitation(text, f"{opened.url}/part/{calendar.section}")
+            text = await self._parts.text(entry.message_id, calendar.part, Budget(), MAX_CHARACTERS)
+            file_url = f"{opened.url}/part/{calendar.section}"
+            invitation = await in_thread(len(text), read_invitation, text, file_url)
         return Reading(
             entry=str(opened.name),
             url=opened.url,
             folder=folder,
             subject=entry.subject,
-            sender=senders[0] if senders else Person("", ""),
-            reply_to=reply_to
-            if [one.address for one in reply_to] != [one.address for one in senders]
-            else [],
-            to=_people(mailboxes(envelope.to)),
-            cc=_people(mailboxes(envelope.cc)),
-            bcc=_people(mailboxes(envelope.bcc)),
-            sent_at=parse_date((envelope.date or "").encode()) or entry.sent_at,
+            sender=head.sender,
+            reply_to=head.reply_to,
+            to=head.to,
+            cc=head.cc,
+            bcc=head.bcc,
+            sent_at=head.sent_at or entry.sent_at,
             received_at=entry.received_at,
             size_bytes=entry.size_bytes,
             is_flagged=entry.is_flagged,
             is_answered=Flag.ANSWERED in entry.flags,
             is_draft=Flag.DRAFT in entry.flags,
             is_important=entry.priority == 1,
-            bodies=bodies,
+            bodies=shown.bodies,
             attachments=files,
             invitation=invitation,
             others=await self._others(visit, entry, around),
         )
-
-    async def _bodies(self, visit: Visit, opened: Opened) -> tuple[list[HtmlBody | TextBody], frozenset[str]]:
-        bodies: list[HtmlBody | TextBody] = []
-        shown_ids: set[str] = set()
-        for found in shown_parts(opened.description.structure):
-            text = await self._parts.text(opened.entry.message_id, found.part)
-            if found.part.subtype == "html":
-                structure = opened.description.structure
-                clean = await in_thread(len(text), framed, text, opened.url, structure, shows_images=False)
-                shown_ids |= clean.content_ids
-                url = f"{opened.url}/body/{found.section}"
-                bodies.append(HtmlBody(url, clean.has_remote, f"{url}?images=1"))
-            elif text.strip():
-                if found.part.parameters.get("format", "").lower() == "flowed":
-                    deletes_space = found.part.parameters.get("delsp", "").lower() == "yes"
-                    text = unflowed(text, deletes_space=deletes_space)
-                bodies.append(TextBody(text_markup(text, visit.say("Quoted text"))))
-        return bodies, frozenset(shown_ids)
 
     async def _others(self, visit: Visit, entry: Entry, around: Around) -> list[Row]:
         found: dict[int, tuple[Entry, FolderItem | None]] = {}
@@ -280,8 +281,36 @@ class ReadingPages:
         ]
 
 
-def _people(found: Sequence[Mailbox]) -> list[Person]:
-    return [Person(one.name, one.address_text) for one in found]
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """What a header says, decoded."""
+
+    subject: str
+    sender: Person
+    reply_to: Sequence[Person]  # empty when it is the sender
+    to: Sequence[Person]
+    cc: Sequence[Person]
+    bcc: Sequence[Person]
+    sent_at: datetime | None
+
+
+def _head(envelope: Envelope) -> _Head:
+    budget = Budget()
+
+    def people(items: list[ListItem]) -> list[Person]:
+        return [Person(one.name, one.address_text) for one in mailboxes(items, budget)]
+
+    senders = people(envelope.from_)
+    reply_to = people(envelope.reply_to) if envelope.reply_to != envelope.from_ else []
+    return _Head(
+        subject=decode_text((envelope.subject or "").encode("utf-8", "replace"), budget),
+        sender=senders[0] if senders else Person("", ""),
+        reply_to=reply_to if {one.address for one in reply_to} != {one.address for one in senders} else [],
+        to=people(envelope.to),
+        cc=people(envelope.cc),
+        bcc=people(envelope.bcc),
+        sent_at=parse_date((envelope.date or "").encode("utf-8", "replace")),
+    )
 
 
 def _saved_type(part: Part) -> str:

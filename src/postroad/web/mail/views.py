@@ -88,6 +88,7 @@ class Attachment:
     size_bytes: int
     url: str
     preview_url: str | None = None
+    open_url: str | None = None  # an enclosed mail's own page
 
     @property
     def kind(self) -> str:
@@ -122,6 +123,7 @@ class HtmlBody:
     url: str
     has_remote: bool  # pictures from elsewhere, left out until asked for
     show_images_url: str
+    whole_url: str = ""  # where the whole is saved from, when only its beginning is shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,7 @@ class TextBody:
     """A plain body, already made into safe markup with links and folded quotes."""
 
     markup: Markup
+    whole_url: str = ""  # as of `HtmlBody`
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,12 +174,25 @@ class Reading:
     attachments: Sequence[Attachment]
     invitation: Invitation | None
     others: Sequence[Row]  # of the same thread, oldest first, without this one
-    headers: str = ""
 
     @property
     def recipients(self) -> Sequence[Person]:
         """Everybody the header names as a recipient, To first."""
         return [*self.to, *self.cc, *self.bcc]
+
+
+@dataclass(frozen=True, slots=True)
+class EnclosedMail:
+    """A mail that another one carries as a file, on a page of its own. `url` saves it."""
+
+    subject: str
+    sender: Person
+    to: Sequence[Person]
+    cc: Sequence[Person]
+    sent_at: datetime | None
+    bodies: Sequence[HtmlBody | TextBody]
+    attachments: Sequence[Attachment]
+    url: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ async def names(found: Destinations, route: str) -> list[tuple[str, tuple[str, .
 async def refusal(found: Destinations, route: str) -> tuple[int, str]:
     with pytest.raises(Unreachable) as caught:
         await found.hosts(route)
-    return caught.value.code, caught.value.status
+    return caught.value.failure.code, caught.value.failure.status
 
 
 async def test_hosts_by_preference_and_their_addresses_ipv6_first() -> None:

@@ -129,13 +129,13 @@ async def test_a_delay_is_told_once_and_the_end_of_it(house: House, sink: Sink) 
 
         await house.until(lambda: attempts(1))
         assert await house.inbox(anna) == []
-        house.clock.move(hours=4, minutes=10)
+        await house.age(hours=4, minutes=10)
         await house.until(lambda: attempts(2))
         (delay,) = await house.inbox(anna)
-        house.clock.move(hours=4, minutes=10)
+        await house.age(hours=4, minutes=10)
         await house.until(lambda: attempts(3))
         assert len(await house.inbox(anna)) == 1
-        house.clock.move(days=5)
+        await house.age(days=5)
         await house.until_empty()
     assert status_of(delay)[1]["Action"] == "delayed"
     assert status_of(delay)[1]["Will-Retry-Until"]
@@ -152,7 +152,7 @@ async def test_a_delay_is_not_told_to_whom_it_was_not_wanted(house: House, sink:
     async with house.worker(sink) as worker:
         await send(house, worker, anna, *recipients("later@there.example", notify=Notify.FAILURE))
         await house.until(lambda: deferred(house, 1))
-        house.clock.move(hours=5)
+        await house.age(hours=5)
         await house.until(lambda: deferred(house, 2))
     assert await house.inbox(anna) == []
 
@@ -196,6 +196,6 @@ async def test_lifetime_and_delay_follow_the_settings(house: House, sink: Sink) 
     async with house.worker(sink, delivery={"lifetime_seconds": 60, "delay_notice_seconds": 30}) as worker:
         await send(house, worker, anna, *recipients("later@there.example"))
         await house.until(lambda: deferred(house, 1))
-        house.clock.move(seconds=61)
+        await house.age(seconds=61)
         await house.until_empty()
     assert len(await house.inbox(anna)) == 1

@@ -9,7 +9,7 @@ from postroad.mailstore.flags import Flag
 from postroad.mailstore.folders import Role
 from postroad.message.address import Address
 from postroad.transport.accepting.plan import DraftEntry
-from postroad.transport.accepting.sending import NotSent
+from postroad.transport.accepting.submission import NotSent
 from tests.sink import Sink
 from tests.transport.conftest import House, mail
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import asyncpg
 import pytest
 
+from postroad.db import group_commit, pool
 from postroad.db.group_commit import AtOnce, CommitFailed, GroupCommit, was_committed
 from postroad.db.pool import Connection, Database
 
@@ -187,3 +188,139 @@ async def test_a_single_statement_whose_answer_was_lost_is_looked_up(database: D
     group = GroupCommit(database, never, at_once=at_once)
     await group.commit(Item(1))
     assert await stored(database) == {1}
+
+
+async def two_rows(database: Database) -> None:
+    await database.execute("INSERT INTO content (message_id, body) VALUES (-1, 'x'), (-2, 'x')")
+
+
+@pytest.mark.parametrize("is_at_once", [False, True], ids=["transaction", "statement"])
+async def test_a_writer_that_lost_to_a_deadlock_is_written_all_the_same(
+    database: Database, is_at_once: bool
+) -> None:
+    """Both meet crosswise on their first try, whoever loses it; both are committed."""
+    await two_rows(database)
+    met = asyncio.Barrier(2)
+    tries = 0
+
+    def writer(turn: int) -> GroupCommit[Item]:
+        has_met = False
+
+        async def write_in(connection: Connection, items: Sequence[Item]) -> Callable[[], None]:
+            nonlocal has_met, tries
+            tries += 1
+            first, has_met = not has_met, True
+            await connection.execute("SELECT FROM content WHERE message_id = $1 FOR UPDATE", -1 - turn)
+            if first:
+                await met.wait()
+            await connection.execute("SELECT FROM content WHERE message_id = $1 FOR UPDATE", -2 + turn)
+            return await Writer().write_in(connection, items)
+
+        def at_once(items: Sequence[Item]) -> AtOnce | None:
+            async def write(connection: Connection) -> Callable[[], None] | None:
+                async with connection.transaction():  # stands for a statement that locks twice
+                    return await write_in(connection, items)
+
+            return AtOnce(write) if is_at_once else None
+
+        return GroupCommit(database, write_in, at_once=at_once)
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(writer(0).commit(Item(1)), writer(1).commit(Item(2)))
+    assert await stored(database) == {-2, -1, 1, 2}
+    assert tries == 3
+
+
+async def test_work_that_always_loses_is_given_up_as_not_written(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "CONFLICT_PAUSE_SECONDS", 0.0001)
+    tries = 0
+
+    async def write_in(connection: Connection, items: Sequence[Item]) -> Callable[[], None]:
+        nonlocal tries
+        tries += 1
+        await Writer().write_in(connection, items)
+        await connection.execute("DO $$ BEGIN RAISE EXCEPTION SQLSTATE '40001'; END $$")
+        raise AssertionError
+
+    with pytest.raises(CommitFailed):
+        await GroupCommit(database, write_in).commit(Item(1))
+    assert tries == pool.CONFLICT_RETRIES + 1
+    assert await stored(database) == set()
+
+
+@pytest.mark.parametrize("state", ["53100", "57014", "53200", "58030", "25P03"])
+@pytest.mark.parametrize("is_at_once", [False, True], ids=["commit", "statement"])
+async def test_who_was_refused_on_a_living_connection_does_not_ask_what_became_of_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch, state: str, is_at_once: bool
+) -> None:
+    """A full disk, a cancelled statement: PostgreSQL has said that nothing was written."""
+
+    async def asked(*_: object) -> bool:
+        raise AssertionError("a living connection was asked for 20 seconds")
+
+    monkeypatch.setattr(group_commit, "was_committed", asked)
+    # A constraint that is checked at COMMIT fails there; a statement by itself at once.
+    await database.execute(
+        f"CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN RAISE EXCEPTION SQLSTATE '{state}'; END $$"
+    )
+    await database.execute(
+        "CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON content DEFERRABLE INITIALLY DEFERRED "
+        "FOR EACH ROW EXECUTE FUNCTION refuse()"
+    )
+    writer = Writer()
+    at_once = at_once_like(writer, wrote=True) if is_at_once else (lambda _items: None)
+    with pytest.raises(CommitFailed):
+        await GroupCommit(database, writer.write_in, at_once=at_once).commit(Item(1))
+    assert await stored(database) == set()
+    assert writer.committed == []
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """Something that leaves no message behind, so that only its transaction's number tells."""
+
+    name: str
+    witness: None = None
+    size_bytes: int = 1
+
+
+async def test_without_a_witness_the_transactions_number_tells_what_became_of_a_lost_commit(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    async def write_in(connection: Connection, items: Sequence[Unseen]) -> Callable[[], None]:
+        await connection.executemany(
+            "INSERT INTO job_run (job, started_at) VALUES ($1, now())", [(item.name,) for item in items]
+        )
+        return lambda: None
+
+    async def note(*arguments: object) -> bool:
+        asked.append(arguments[1])
+        return await was_committed(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(group_commit, "was_committed", note)
+    commit = asyncpg.transaction.Transaction.commit
+
+    async def lose_the_answer(self: asyncpg.transaction.Transaction) -> None:
+        await commit(self)
+        raise ConnectionResetError("the answer is lost")
+
+    monkeypatch.setattr(asyncpg.transaction.Transaction, "commit", lose_the_answer)
+    with pytest.raises(ConnectionResetError):  # on a connection that lives, this is not the database's
+        await GroupCommit(database, write_in).commit(Unseen("a"))
+
+    async def lose_the_connection(self: asyncpg.transaction.Transaction) -> None:
+        connection = self._connection  # type: ignore[attr-defined]
+        await commit(self)
+        connection.terminate()
+        raise ConnectionResetError("the connection is lost")
+
+    monkeypatch.setattr(asyncpg.transaction.Transaction, "commit", lose_the_connection)
+    await GroupCommit(database, write_in).commit(Unseen("b"))
+    monkeypatch.undo()
+    assert [type(each) for each in asked] == [str]
+    assert await database.fetchval("SELECT count(*) FROM job_run") == 2

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import UTC, datetime, timedelta
 
 from postroad.db.pool import Connection, Database
 from postroad.transport.queue import rows as queue_module
 from postroad.transport.queue.rows import Deferral, Leased, Queue, defer_in, remove_in
+from tests.transport.conftest import Plenty
 
-NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-LEASE = timedelta(minutes=10)
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)  # long ago, by the database's time
 
 
 async def fill(database: Database, route: str, count: int, first_id: int, due: datetime = NOW) -> None:
@@ -47,7 +48,7 @@ async def test_a_full_route_does_not_starve_the_others(database: Database) -> No
     later = NOW + timedelta(minutes=1)
     for number in range(10):
         await fill(database, f"z{number}.example", 3, 100_000 + number * 10, later)
-    claimed = await Queue(database).claim(1, NOW + timedelta(hours=1), LEASE, 100, 50)
+    claimed = await Queue(database).claim(1, Plenty(100, 50))
     counts = routes_of(claimed)
     assert all(counts[f"z{number}.example"] == 3 for number in range(10))
     assert 0 < counts["full.example"] <= 50
@@ -67,7 +68,7 @@ async def test_every_route_has_its_turn_however_many_there_are(database: Databas
     queue = Queue(database)
     seen: set[str] = set()
     for _ in range(15):
-        seen |= set(routes_of(await queue.claim(1, NOW, LEASE, 200, 1)))
+        seen |= set(routes_of(await queue.claim(1, Plenty(200, 1))))
     assert len(seen) == 1000
 
 
@@ -75,23 +76,21 @@ async def test_what_is_leased_held_or_not_due_is_not_claimed(database: Database)
     queue = Queue(database)
     await fill(database, "a.example", 3, 1)
     await database.execute("UPDATE queue_recipient SET is_held = true WHERE envelope_id = 1")
-    await database.execute(
-        "UPDATE queue_recipient SET next_attempt_at = $1 WHERE envelope_id = 2", NOW + timedelta(seconds=1)
-    )
-    assert [each.envelope.id for each in await queue.claim(1, NOW, LEASE, 10, 10)] == [3]
-    assert await queue.claim(2, NOW, LEASE, 10, 10) == []
-    assert await queue.claim(2, NOW, LEASE, 10, 10, ["a.example"]) == []
-    assert [each.envelope.id for each in await queue.claim(2, NOW + LEASE, LEASE, 10, 10)] == [2, 3]
-    row = await database.fetchrow("SELECT * FROM queue_recipient WHERE envelope_id = 3")
-    assert row is not None and row["attempts"] == 2 and row["lease_owner"] == 2
+    later = "UPDATE queue_recipient SET next_attempt_at = now() + $1::interval WHERE envelope_id = 2"
+    await database.execute(later, timedelta(hours=1))
+    assert await queue.claim(1, Plenty(10, barred=["a.example"])) == []
+    assert [each.envelope.id for each in await queue.claim(1, Plenty(10))] == [3]
+    assert await queue.claim(2, Plenty(10)) == []
+    await database.execute(later, timedelta(0))
+    assert [each.envelope.id for each in await queue.claim(2, Plenty(10))] == [2]
+    row = await database.fetchrow("SELECT * FROM queue_recipient WHERE envelope_id = 2")
+    assert row is not None and row["attempts"] == 1 and row["lease_owner"] == 2
 
 
 async def test_claimers_side_by_side_never_get_the_same(database: Database) -> None:
     await fill(database, "a.example", 1000, 1)
     await fill(database, "b.example", 1000, 5000)
-    claims = await asyncio.gather(
-        *(Queue(database).claim(owner, NOW, LEASE, 300, 150) for owner in range(1, 6))
-    )
+    claims = await asyncio.gather(*(Queue(database).claim(owner, Plenty(300, 150)) for owner in range(1, 6)))
     ids = [each.envelope.id for claim in claims for each in claim]
     assert len(ids) == len(set(ids))
 
@@ -125,28 +124,59 @@ async def test_the_last_recipients_of_a_mail_finished_at_once_take_the_mail_alon
 async def test_a_deferral_by_somebody_who_lost_the_lease_changes_nothing(database: Database) -> None:
     queue = Queue(database)
     await fill(database, "a.example", 1, 1)
-    await queue.claim(1, NOW, LEASE, 10, 10)
-    await queue.claim(2, NOW + LEASE, LEASE, 10, 10)
+    await queue.claim(1, Plenty(10))
+    assert await queue.free() == 1, "nobody has ever seen a worker 1"
+    await queue.claim(2, Plenty(10))
     async with database.transaction() as connection:
-        await defer_in(connection, 1, [Deferral(1, 0, NOW, True, 451, "4.0.0", "late", "mx")])
+        await defer_in(connection, 1, [Deferral(1, 0, timedelta(0), True, 451, "4.0.0", "late", "mx")])
     assert await database.fetchval("SELECT lease_owner FROM queue_recipient") == 2
-    await queue.give_back(1, [(1, 0)], NOW)
-    await queue.renew(1, [(1, 0)], NOW)
+    await queue.give_back(1, [(1, 0)])
+    await queue.leave(1)
+    assert await queue.renew(1, [(1, 0)]) == ({(1, 0)}, set())
+    assert await queue.renew(2, [(1, 0), (7, 0)]) == (set(), {(7, 0)})
     assert await database.fetchval("SELECT attempts FROM queue_recipient") == 2
-    await queue.give_back(2, [(1, 0)], NOW)
-    row = await database.fetchrow("SELECT * FROM queue_recipient")
-    assert row is not None and (row["attempts"], row["lease_owner"], row["next_attempt_at"]) == (1, None, NOW)
+    await queue.give_back(2, [(1, 0)])
+    row = await database.fetchrow("SELECT *, next_attempt_at <= now() AS is_due FROM queue_recipient")
+    assert row is not None and (row["attempts"], row["lease_owner"], row["is_due"]) == (1, None, True)
+
+
+async def test_only_workers_that_are_gone_lose_their_leases(database: Database) -> None:
+    queue = Queue(database)
+    await fill(database, "a.example", 4, 1)
+    await database.execute("INSERT INTO queue_worker (owner, seen_at) VALUES (1, now() - interval '1 year')")
+    for owner in (1, 2):
+        await queue.claim(owner, Plenty(2))
+    assert await queue.free() == 2
+    assert {each.envelope.id for each in await queue.claim(3, Plenty(10))} == {3, 4}
+    await queue.leave(1)
+    owners = await database.fetch("SELECT lease_owner, attempts FROM queue_recipient ORDER BY envelope_id")
+    assert [tuple(row) for row in owners] == [(None, 0), (None, 0), (3, 2), (3, 2)]
+
+
+async def test_what_a_clock_far_ahead_put_off_comes_back(database: Database) -> None:
+    """Deferred while the clock was three days ahead; it is right again."""
+    queue = Queue(database)
+    await fill(database, "a.example", 1, 1, due=datetime.now(UTC) + timedelta(days=3))
+    await fill(database, "a.example", 1, 2, due=datetime.now(UTC) + timedelta(hours=4))
+    assert await queue.claim(1, Plenty(10)) == []
+    await queue.free()
+    assert [each.envelope.id for each in await queue.claim(1, Plenty(10))] == [1]
 
 
 async def test_hot_queries_read_no_table_from_end_to_end(database: Database) -> None:
     """Plans made when the queue is full, and those made when it was empty and used when it is full."""
     queries: list[tuple[str, tuple[object, ...]]] = [
-        (queue_module._OLDEST_DUE, (NOW, 500)),
-        (queue_module._ROUTES_AFTER, ("", NOW, 2000)),
-        (queue_module._CLAIM, (["r1.example", "r2.example"], 50, NOW, NOW + LEASE, 1, 100)),
+        (queue_module._OLDEST_DUE, (500,)),
+        (queue_module._ROUTES_AFTER, ("", 2000)),
+        (queue_module._CLAIM, (["r1.example", "r2.example"], [50, 50], 1, 100)),
         (queue_module._REMOVE_RECIPIENTS, ([5, 6, 7], [0, 0, 0])),
         (queue_module._REMOVE_EMPTY, ([5, 6, 7],)),
-        (queue_module._RENEW, ([5, 6, 7], [0, 0, 0], 1, NOW)),
+        (queue_module._NOT_OURS, ([5, 6, 7], [0, 0, 0], 1)),
+        (queue_module._GIVE_BACK, ([5, 6, 7], [0, 0, 0], 1)),
+        (queue_module._LEAVE, (1,)),
+        (queue_module._GONE, ()),
+        (queue_module._FREE, ([1, 2],)),
+        (queue_module._MEND, (timedelta(days=1),)),
     ]
     for number in range(20):
         await fill(database, f"r{number}.example", 5000, 1 + number * 5000)
@@ -156,7 +186,7 @@ async def test_hot_queries_read_no_table_from_end_to_end(database: Database) -> 
                 await connection.execute("ANALYZE queue_recipient, queue_envelope")
             for query, parameters in queries:
                 plan = await explain(connection, query, parameters)
-                assert "Seq Scan on queue_" not in plan, f"{query}\n{plan}"
+                assert not re.search("Seq Scan on queue_(recipient|envelope)", plan), f"{query}\n{plan}"
 
 
 async def explain(connection: Connection, query: str, parameters: tuple[object, ...]) -> str:

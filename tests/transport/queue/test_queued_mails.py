@@ -9,14 +9,14 @@ import pytest
 from postroad.events.outbox import Outbox
 from postroad.message.address import Address
 from postroad.protocols.smtp.envelope import Envelope
-from postroad.transport.accepting.planning import mail_id_of
-from postroad.transport.queue.queued_mails import NoSuchQueuedMail, QueuedMails, Selection
+from postroad.transport.queue.mail_ids import mail_id_of
+from postroad.transport.queue.queued_mails import NoSuchQueuedMail, QueuedMails, Selection, Stopped
 from tests.transport.conftest import House, mail, recipients
 
 
 @pytest.fixture
 def queued(house: House) -> QueuedMails:
-    return QueuedMails(house.database, house.messages, Outbox(), house.silence, house.clock)
+    return QueuedMails(house.database, house.messages, Outbox(), house.silence)
 
 
 async def fill(house: House, *addresses: str, sender: str = "anna@here.example") -> int:
@@ -56,12 +56,12 @@ async def test_show_has_the_header(house: House, queued: QueuedMails) -> None:
 
 async def test_hold_release_and_retry(house: House, queued: QueuedMails) -> None:
     await fill(house, *(f"{number}@one.example" for number in range(1500)))
-    assert await queued.hold(Selection(route="one.example")) == 1500
-    assert await queued.hold(Selection()) == 0
+    assert await queued.hold(Selection(route="one.example")) == Stopped(1500, 0)
+    assert await queued.hold(Selection()) == Stopped(0, 0)
     assert (await queued.stats()).held == 1500
     assert (await queued.stats()).due == 0
     assert await queued.release(Selection(recipient="7@one.example")) == 1
-    house.clock.move(hours=1)
+    await house.age(hours=1)
     assert await queued.retry(Selection()) == 1500
     stats = await queued.stats()
     assert (stats.held, stats.due, stats.mails) == (0, 1500, 1)
@@ -71,12 +71,12 @@ async def test_hold_release_and_retry(house: House, queued: QueuedMails) -> None
 
 async def test_drop_removes_the_mail_with_its_last_recipient(house: House, queued: QueuedMails) -> None:
     await fill(house, "a@one.example", "b@two.example")
-    assert await queued.drop(Selection(route="one.example")) == 1
+    assert await queued.drop(Selection(route="one.example")) == Stopped(1, 0)
     assert await house.database.fetchval("SELECT count(*) FROM content") == 1
-    assert await queued.drop(Selection()) == 1
+    assert await queued.drop(Selection()) == Stopped(1, 0)
     assert await house.database.fetchval("SELECT count(*) FROM content") == 0
     assert [event["recipient"] for event in await house.events("delivery.dropped")] == [
         "a@one.example",
         "b@two.example",
     ]
-    assert await queued.drop(Selection()) == 0
+    assert await queued.drop(Selection()) == Stopped(0, 0)

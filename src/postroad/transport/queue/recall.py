@@ -1,0 +1,52 @@
+"""Getting mail back that workers have in flight: the operator's word is kept, and only then answered.
+
+An operator marks rows first; a recall then asks the workers that have leased any of them to look at their
+leases, and waits until each has answered or is gone. After that, whatever of those rows is still leased is on
+the wire. Workers look for themselves every few seconds, so a lost announcement only costs time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+from postroad.db.pool import Database
+from postroad.transport.queue.announcing import QUEUE_CHANNEL, RECALL, Announce
+from postroad.transport.queue.rows import Key
+
+LOOK_SECONDS = 0.02
+LONGEST_LOOK_SECONDS = 0.5
+# A worker that has not answered by then shows no sign of life either, or its process is stopped: it has lost
+# its proof of life, and begins nothing (`presence.CONFIRMED_SECONDS`).
+LONGEST_WAIT = timedelta(seconds=30)
+
+_ASK = """
+UPDATE queue_worker SET recalled = recalled + 1
+WHERE owner IN (SELECT q.lease_owner FROM queue_recipient q
+                JOIN unnest($1::bigint[], $2::int[]) AS k(envelope_id, number)
+                ON q.envelope_id = k.envelope_id AND q.number = k.number)
+RETURNING owner, recalled
+"""
+
+_UNANSWERED = """
+SELECT count(*) FROM queue_worker w
+JOIN unnest($1::int[], $2::bigint[]) AS asked(owner, recalled) ON asked.owner = w.owner
+WHERE w.answered < asked.recalled AND w.seen_at > now() - $3::interval
+"""
+
+
+async def recall(database: Database, announcer: Announce, keys: Sequence[Key]) -> None:
+    """Have those workers that have leased any of these rows begin none of them any more that they should not.
+
+    Raises `DatabaseUnavailable`.
+    """
+    asked = await database.fetch(_ASK, [key[0] for key in keys], [key[1] for key in keys])
+    if not asked:
+        return
+    announcer.announce(QUEUE_CHANNEL, RECALL)
+    owners, numbers = [row["owner"] for row in asked], [row["recalled"] for row in asked]
+    pause = LOOK_SECONDS
+    while await database.fetchval(_UNANSWERED, owners, numbers, LONGEST_WAIT):
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, LONGEST_LOOK_SECONDS)

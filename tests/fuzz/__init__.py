@@ -1,0 +1,1 @@
+"""Parsers under fuzzing: see `scripts/fuzz`."""
