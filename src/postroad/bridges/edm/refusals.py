@@ -6,18 +6,17 @@ name theirs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from postroad.campaigns import errors
 from postroad.directory.errors import WeakPassword
 
 
-@dataclass(frozen=True, slots=True)
 class Refusal(Exception):
     """An answer that says no."""
 
-    status: str
-    data: str
+    def __init__(self, status: str, data: str) -> None:
+        super().__init__(status)
+        self.status = status
+        self.data = data
 
 
 def param_error(data: str) -> Refusal:

@@ -35,11 +35,13 @@ PIECE_BYTES = 1024 * 1024
 log = structlog.get_logger("postroad.campaigns.imports")
 
 _CLAIM = """
+WITH next AS MATERIALIZED (
+    SELECT customer_id, id FROM contact_import
+    WHERE state IN ('waiting', 'reading') AND coalesce(lease_until, '-infinity') < now()
+    ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)
 UPDATE contact_import i SET state = 'reading', attempts = attempts + 1, bytes_read = 0,
                             lease_until = now() + $1 * interval '1 second'
-FROM (SELECT customer_id, id FROM contact_import
-      WHERE state IN ('waiting', 'reading') AND coalesce(lease_until, '-infinity') < now()
-      ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED) AS next
+FROM next
 WHERE i.customer_id = next.customer_id AND i.id = next.id
 RETURNING i.customer_id, i.id, i.list_id, i.attempts, i.options
 """

@@ -14,12 +14,14 @@ LEASE_SECONDS = 60
 LOOK_SECONDS = 2.0  # for templates that were uploaded at another worker
 
 # A template that was changed while it was looked at is checked again: its version is another one.
+# Materialized: as the inner side of a join the LIMIT would be asked once a row, and lease them all.
 _CLAIM = """
+WITH next AS MATERIALIZED (
+    SELECT customer_id, id FROM template
+    WHERE check_state = -1 AND deleted_at IS NULL AND coalesce(lease_until, '-infinity') < now()
+    ORDER BY updated_at LIMIT 1 FOR UPDATE SKIP LOCKED)
 UPDATE template t SET lease_until = now() + $1 * interval '1 second'
-FROM (SELECT customer_id, id FROM template
-      WHERE check_state = -1 AND deleted_at IS NULL AND coalesce(lease_until, '-infinity') < now()
-      ORDER BY updated_at LIMIT 1 FOR UPDATE SKIP LOCKED) AS next,
-     template_version v
+FROM next, template_version v
 WHERE t.customer_id = next.customer_id AND t.id = next.id
   AND v.customer_id = t.customer_id AND v.id = t.version_id
 RETURNING t.customer_id, t.id, v.id AS version_id, v.subjects, v.html, v.plain,
