@@ -1,7 +1,7 @@
-"""Which template library renders campaigns: Jinja2's immutable sandbox or minijinja, and what stops a bad template.
+"""Which template library renders campaigns: Jinja2's immutable sandbox or minijinja?
 
-Asks three things of both: how fast a 4 KB text with five variables and one condition is rendered, what it costs
-to compile it, and how long each works on templates that never want to end. `--quick` renders fewer.
+Asks three things: how fast a 4 KB text with five variables and one condition is rendered, what it costs to
+compile it, and how long templates run that never want to end. `--quick` renders fewer.
 """
 
 from __future__ import annotations

@@ -253,6 +253,24 @@ def test_charsets_are_found_out(text: str, charset: str, size: int) -> None:
         assert read == data.decode(charset)
 
 
+CELLS = st.one_of(
+    st.text(max_size=6),
+    st.sampled_from(
+        ["a@example.com", "M", "f", "", " ", "1986-08-10", "1986-08-31", "2000-13-01", "x\u3000", '"', "\\"]
+    ),
+)
+
+
+@given(st.lists(CELLS, max_size=20), st.sampled_from(["", "\r", ";", ";;"]))
+def test_plain_lines_are_read_as_careful_ones_are(cells: list[str], end: str) -> None:
+    line = ";".join(["Ann.b+1@mail7.example", *cells]).replace("\n", "") + end
+    data = line.encode("utf-8", "ignore")
+    [expected] = [person(data.decode().split(";", 16))]
+    assert expected is not None
+    [parsed] = [each for each in parse(source(data, 4096), ROWS) if each.total]
+    assert parsed.rows == [copy_row(1, expected)]
+
+
 def test_an_export_is_an_import(tmp_path: Path) -> None:
     file = tmp_path / "x.csv"
     with file.open("w", encoding="utf-8", newline="") as target:

@@ -29,7 +29,7 @@ def charset_of(pieces: Iterable[bytes]) -> Charset:
     """Look at a whole file."""
     utf8 = codecs.getincrementaldecoder("utf-8")()
     gb18030 = codecs.getincrementaldecoder("gb18030")()
-    is_utf8 = is_gb18030 = True
+    is_utf8 = is_gb18030 = is_ascii = True
     beginning = b""
     for piece in pieces:
         if len(beginning) < LONGEST_MARK:
@@ -39,7 +39,9 @@ def charset_of(pieces: Iterable[bytes]) -> Charset:
                     return Charset(name, True)
         if is_utf8:
             is_utf8 = _takes(utf8, piece)
-        if not piece.isascii() and is_gb18030:
+        # Once a sign has begun, ASCII digits may belong to it (GB18030's four-byte form).
+        is_ascii = is_ascii and piece.isascii()
+        if is_gb18030 and not is_ascii:
             is_gb18030 = _takes(gb18030, piece)
         if not is_utf8 and not is_gb18030:
             break
