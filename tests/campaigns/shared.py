@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
 
 from postroad.db.pool import Database
 from tests.conftest import fresh_database
@@ -18,12 +17,10 @@ _REST = (
 
 def one_database(cluster_dsn: str, template_database: str) -> Iterator[str]:
     """The DSN of a database that lasts for the session."""
-    loop = asyncio.new_event_loop()
-    made = fresh_database(cluster_dsn, template_database)
-    yield loop.run_until_complete(anext(made))
-    with suppress(StopAsyncIteration):
-        loop.run_until_complete(anext(made))
-    loop.close()
+    with asyncio.Runner() as runner:
+        lent = fresh_database(cluster_dsn, template_database)
+        yield runner.run(lent.__aenter__())
+        runner.run(lent.__aexit__(None, None, None))
 
 
 async def emptied(dsn: str) -> AsyncIterator[Database]:

@@ -52,7 +52,7 @@ async def test_the_pool_mends_itself_when_its_connections_are_cut(
 
 
 async def test_a_pool_in_use_makes_callers_wait_and_then_refuses(database_dsn: str) -> None:
-    async with Database(database_dsn, max_size=1, acquire_seconds=0.05) as database:
+    async with Database(database_dsn, min_size=1, max_size=1, acquire_seconds=1) as database:
         async with database.connection():
             assert database.use() == PoolUse(open=1, idle=0, limit=1)
             with pytest.raises(DatabaseUnavailable, match="no connection became free"):

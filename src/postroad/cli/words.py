@@ -378,6 +378,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "topic-tls": ("TLS", "TLS"),
     "topic-ports": ("Ports", "端口"),
     "topic-dns": ("DNS", "DNS"),
+    "topic-relay": ("Smart host", "中继服务器"),
     "doctor-summary": (
         "{ok} in order, {warn} to look at, {fail} to mend.",
         "{ok} 项正常，{warn} 项需留意，{fail} 项需修复。",

@@ -55,6 +55,9 @@ CONNECTION_ERRORS = (
 CONNECT_SECONDS = 5.0
 ACQUIRE_SECONDS = 10.0  # well below the shortest deadline above, accepting a mail (60 s)
 STATEMENT_SECONDS = 60.0
+# For a row or a table that another has: nothing of ours keeps one so long, so it is a stranger or a fault.
+# Above deadlock_timeout (1 s), below what a client waits for.
+LOCK_SECONDS = 5.0
 # Between two statements of a transaction, should the process stand still: others wait for its locks.
 IDLE_SECONDS = 120.0
 
@@ -77,6 +80,10 @@ class DatabaseUnavailable(Exception):
         """
         super().__init__(reason)
         self.is_refusal = is_refusal
+
+
+class RowsHeld(DatabaseUnavailable):
+    """Somebody else keeps what the statement needs, longer than anybody here waits; nothing was written."""
 
 
 class TransactionConflict(DatabaseUnavailable):
@@ -108,6 +115,7 @@ def session_settings(statement_seconds: float = STATEMENT_SECONDS) -> dict[str, 
     return {
         "application_name": "postroad",
         "statement_timeout": str(int(statement_seconds * 1000)),
+        "lock_timeout": str(int(LOCK_SECONDS * 1000)),
         "idle_in_transaction_session_timeout": str(int(IDLE_SECONDS * 1000)),
         "timezone": "UTC",
     }
@@ -201,6 +209,8 @@ class Database:
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             if is_conflict(error):
                 raise TransactionConflict(str(error), is_refusal=True) from error
+            if isinstance(error, asyncpg.LockNotAvailableError):
+                raise RowsHeld(str(error), is_refusal=True) from error
             if is_unavailable(error):
                 raise DatabaseUnavailable(str(error), is_refusal=_is_refusal(error)) from error
             raise

@@ -33,6 +33,7 @@ from postroad.mailstore.blobs import Blobs
 from postroad.mailstore.changes import Changes
 from postroad.mailstore.correspondents import Correspondents
 from postroad.mailstore.entries import Entries
+from postroad.mailstore.exact_search import ExactSearch
 from postroad.mailstore.folders import Folders, ensure_defaults_in
 from postroad.mailstore.indexer import Indexer
 from postroad.mailstore.maildrop import Maildrops
@@ -40,6 +41,7 @@ from postroad.mailstore.messages import Messages
 from postroad.mailstore.quota import Quota
 from postroad.mailstore.search import Search
 from postroad.mailstore.sweeper import Sweeper
+from postroad.mailstore.views import Views
 from postroad.server.jobs import Job
 from postroad.transport.delivery.rates import sweep_rates
 from postroad.transport.delivery.source import Attempted
@@ -72,6 +74,8 @@ class Parts:
     messages: Messages
     append: Append
     maildrops: Maildrops
+    views: Views
+    exact_search: ExactSearch
     quota: Quota
     correspondents: Correspondents
     search: Search
@@ -169,6 +173,8 @@ async def open_parts(
             messages=messages,
             append=Append(database, messages, changes, clock),
             maildrops=Maildrops(database, locks, folders, entries, messages),
+            views=Views(database, blobs),
+            exact_search=ExactSearch(database, messages),
             quota=quota,
             correspondents=Correspondents(database),
             search=Search(database, messages),
@@ -188,7 +194,7 @@ async def open_parts(
                 Job("delivery rates", timedelta(minutes=10), partial(sweep_rates, database)),
                 Job("removed contacts", timedelta(minutes=15), campaigns.contacts.purge),
                 Job("counted calls", timedelta(hours=1), campaigns.limits.sweep),
-                Job("events", timedelta(hours=1), Retention(database, clock).sweep),
+                Job("events", timedelta(hours=1), Retention(database).sweep),
             ),
         )
 
