@@ -200,6 +200,7 @@ class Worker:
     async def _keep_noting(self, parts: Parts) -> None:
         while True:
             self._metrics.note_state(parts.database.use())
+            self._metrics.note_delivery(parts.transport.dispatcher.state)
             await asyncio.sleep(STATE_SECONDS)
 
     async def _keep_certificate(self) -> None:
