@@ -42,6 +42,13 @@ NOUNS = {
     "audit": ("postroad.cli.audit:app", "The log of who changed what."),
     "alias": ("postroad.cli.alias:app", "Addresses that stand for others."),
     "list": ("postroad.cli.distribution_list:app", "Distribution lists and their members."),
+    "customer": (
+        "postroad.cli.customer:app",
+        "Customers of the bulk-mail API: add, list, show, set, password, domain, mailbox, volume.",
+    ),
+    "contact": ("postroad.cli.contact:app", "Contacts of a customer: lists, import, export …"),
+    "template": ("postroad.cli.template:app", "Templates of a customer: add, list, show, approve, remove."),
+    "task": ("postroad.cli.task:app", "Campaign tasks: add, list, show, pause, resume, cancel, recipients …"),
     "database": ("postroad.cli.database:app", "The embedded database: upgrade."),
     "queue": (
         "postroad.cli.queue:app",

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from postroad.cli.words import Language, explain, say
 
 if TYPE_CHECKING:
+    from postroad.campaigns.service import Campaigns
     from postroad.config import Settings
     from postroad.db.cluster import Cluster
     from postroad.db.pool import Database
@@ -218,6 +219,21 @@ class Desk:
         except DatabaseUnavailable as error:  # done all the same: the command must not say otherwise
             structlog.get_logger("postroad.cli").warning("audit-not-written", reason=str(error))
 
+    @asynccontextmanager
+    async def campaigns(self) -> AsyncIterator[Campaigns]:
+        """Open the services of the campaign platform."""
+        from postroad.campaigns.service import open_campaigns
+        from postroad.directory.passwords import PasswordHashing
+        from postroad.dns.lookups import Lookups
+
+        async with self.database() as database:
+            hashing, lookups = PasswordHashing(), Lookups(self.settings.delivery.resolver)
+            try:
+                yield open_campaigns(database, hashing, lookups, self.settings.edm, self.settings.hostname)
+            finally:
+                await lookups.close()
+                hashing.close()
+
     def confirm(self, question: str, **facts: object) -> None:
         """Ask a person before something is lost; a program is not asked. Raises `Failed`."""
         if self.options.is_sure or self.options.is_json or not sys.stdin.isatty():
@@ -267,6 +283,7 @@ def _code_of(error: Exception) -> tuple[str | None, Mapping[str, object]]:
 
 ERRORS = {
     "postroad.config.settings.BadSettings": "bad-settings",
+    "postroad.campaigns.contacts.files.reading.UnreadableFile": "unreadable-file",
     "postroad.db.binaries.ClusterFailed": "database-not-started",
     "postroad.db.binaries.ClusterDiskFull": "disk-full",
     "postroad.db.dump.DumpFailed": "dump-failed",

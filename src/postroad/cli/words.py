@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from postroad.cli.campaign_words import CAMPAIGN_ERRORS, CAMPAIGN_TEXTS
+
 Language = Literal["en", "zh"]
 
 
@@ -48,6 +50,7 @@ def _filled(template: str, facts: Mapping[str, object]) -> str:
 # code: (English, Chinese, what to do, the same in Chinese). An empty English text: the error's own message
 # is good.
 ERRORS: dict[str, tuple[str, str, str, str]] = {
+    **CAMPAIGN_ERRORS,
     "unknown-domain": (
         "",
         "没有域名 {domain}",
@@ -267,6 +270,7 @@ ERRORS: dict[str, tuple[str, str, str, str]] = {
 
 # word: (English, Chinese)
 TEXTS: dict[str, tuple[str, str]] = {
+    **CAMPAIGN_TEXTS,
     "hint-usage": ("`postroad COMMAND --help` says how it is used.", "用 `postroad 命令 --help` 查看用法。"),
     "hint-internal": (
         "This is a mistake in Postroad. Please report it with the lines above.",

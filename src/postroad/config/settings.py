@@ -20,6 +20,7 @@ from pydantic_settings import (
 
 from postroad.config.audit import AuditLog
 from postroad.config.delivery import Delivery
+from postroad.config.edm import Edm
 from postroad.config.imap import Imap
 from postroad.config.listen import Listen
 from postroad.config.log import Log
@@ -58,6 +59,7 @@ class Settings(BaseSettings):
     audit: AuditLog = AuditLog()
     web: Web = Web()
     oa: Oa = Oa()
+    edm: Edm = Edm()
     log: Log = Log()
 
     @property

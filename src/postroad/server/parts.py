@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from postroad.bridges.oa.service import OaSql, open_oa_sql
+from postroad.campaigns.service import Campaigns, open_campaigns
 from postroad.config import Settings
 from postroad.db.advisory_locks import AdvisoryLocks
 from postroad.db.jobs import REMOVING_BLOBS
@@ -28,6 +29,7 @@ from postroad.directory.identity.sessions import Sessions
 from postroad.directory.identity.sign_in import SignIn
 from postroad.directory.identity.tickets import Tickets
 from postroad.directory.passwords import PasswordHashing
+from postroad.dns.lookups import Lookups
 from postroad.events.outbox import Outbox
 from postroad.events.reader import Retention
 from postroad.mailstore.append import Append
@@ -88,6 +90,7 @@ class Parts:
     transport: Transport
     indexer: Indexer
     oa_sql: OaSql
+    campaigns: Campaigns
     jobs: Sequence[Job]
 
 
@@ -157,6 +160,9 @@ async def open_parts(
             joining=transport.joining,
             clock=clock,
         )
+        lookups = Lookups(settings.delivery.resolver)
+        stack.push_async_callback(lookups.close)
+        campaigns = open_campaigns(database, hashing, lookups, settings.edm, settings.hostname)
         sweeper = Sweeper(database, blobs, clock)
         attempts = Attempts(database, settings.sign_in)
         audit = Audit(database, timedelta(days=settings.audit.days))
@@ -187,6 +193,7 @@ async def open_parts(
             transport=transport,
             indexer=Indexer(database, blobs, is_busy=lambda: transport.group.is_busy),
             oa_sql=oa_sql,
+            campaigns=campaigns,
             jobs=(
                 Job("sign-in attempts", timedelta(minutes=5), attempts.sweep),
                 Job("known origins", timedelta(hours=6), KnownOrigins(database).sweep),
@@ -198,6 +205,8 @@ async def open_parts(
                 Job("sent OA rows", timedelta(hours=1), oa_sql.retention.sweep),
                 Job("OA views of removed accounts", timedelta(minutes=1), oa_sql.views.sweep),
                 Job("delivery rates", timedelta(minutes=10), partial(sweep_rates, database)),
+                Job("removed contacts", timedelta(minutes=15), campaigns.contacts.purge),
+                Job("counted calls", timedelta(hours=1), campaigns.limits.sweep),
                 Job("events", timedelta(hours=1), Retention(database).sweep),
             ),
         )
