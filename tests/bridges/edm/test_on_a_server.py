@@ -122,7 +122,7 @@ def test_a_nightly_job(server: RunningServer, tmp_path: Path) -> None:
             "name=n",
             "-F",
             "subject=s",
-            "-F",
+            "--form-string",
             "content=<p>Dear {{ name }}, hello.</p>",
         )
     )
