@@ -67,7 +67,7 @@ async def test_the_examples_run(database: Database, hashing: PasswordHashing) ->
     house = open_house(database, hashing)
     lin, boss = await house.customer("lin"), await house.customer("boss", is_manager=True)
     house.dns.serve("shop.example")
-    sign_in = SignIn(database, hashing, SignInLimits(), lambda: datetime.now(UTC))
+    sign_in = SignIn(database, hashing, SignInLimits())
 
     async def check(username: str, password: str, client: str) -> int:
         return (await sign_in.check(username, password, client, "api", kinds=CUSTOMERS)).id

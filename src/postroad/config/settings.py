@@ -18,6 +18,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from postroad.config.audit import AuditLog
 from postroad.config.delivery import Delivery
 from postroad.config.edm import Edm
 from postroad.config.imap import Imap
@@ -55,6 +56,7 @@ class Settings(BaseSettings):
     shaping: Annotated[tuple[ShapingRule, ...], Field(max_length=MAX_RULES), AfterValidator(are_apart)] = ()
     storage: Storage = Storage()
     sign_in: SignInLimits = SignInLimits()
+    audit: AuditLog = AuditLog()
     web: Web = Web()
     oa: Oa = Oa()
     edm: Edm = Edm()

@@ -54,4 +54,5 @@ def open_pages(settings: Settings, parts: Parts) -> WebApplication:
         settings.web,
         parts.clock,
         beside=beside,
+        sign_on_hosts={*settings.oa.redirect_hosts, *settings.oa.sign_on_hosts},
     )

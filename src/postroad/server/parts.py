@@ -20,7 +20,11 @@ from postroad.db.tasks import TaskSupervisor
 from postroad.directory.addresses.accounts import Accounts
 from postroad.directory.addresses.domains import Domains
 from postroad.directory.addresses.resolver import Resolver
+from postroad.directory.identity.administrators import Administrators
 from postroad.directory.identity.attempts import Attempts
+from postroad.directory.identity.audit import Audit
+from postroad.directory.identity.control_accounts import ControlAccounts
+from postroad.directory.identity.known_origins import KnownOrigins
 from postroad.directory.identity.sessions import Sessions
 from postroad.directory.identity.sign_in import SignIn
 from postroad.directory.identity.tickets import Tickets
@@ -68,6 +72,9 @@ class Parts:
     resolver: Resolver
     sign_in: SignIn
     sessions: Sessions
+    administrators: Administrators
+    control_accounts: ControlAccounts
+    audit: Audit
     tickets: Tickets
     folders: Folders
     entries: Entries
@@ -113,7 +120,7 @@ async def open_parts(
         accounts = Accounts(database, outbox, hashing, ensure_defaults_in)
         domains = Domains(database, accounts, clock)
         resolver = Resolver(database, settings.hostname, listener)
-        sign_in = SignIn(database, hashing, settings.sign_in, clock, listener)
+        sign_in = SignIn(database, hashing, settings.sign_in, listener)
         sessions = Sessions(database, timedelta(seconds=settings.web.session_seconds), clock)
         tickets = Tickets(database, clock)
 
@@ -157,7 +164,8 @@ async def open_parts(
         stack.push_async_callback(lookups.close)
         campaigns = open_campaigns(database, hashing, lookups, settings.edm, settings.hostname)
         sweeper = Sweeper(database, blobs, clock)
-        attempts = Attempts(database, settings.sign_in, clock)
+        attempts = Attempts(database, settings.sign_in)
+        audit = Audit(database, timedelta(days=settings.audit.days))
         yield Parts(
             clock=clock,
             tasks=tasks,
@@ -167,6 +175,9 @@ async def open_parts(
             resolver=resolver,
             sign_in=sign_in,
             sessions=sessions,
+            administrators=Administrators(database, hashing),
+            control_accounts=ControlAccounts(database, hashing, sign_in),
+            audit=audit,
             tickets=tickets,
             folders=folders,
             entries=entries,
@@ -184,7 +195,9 @@ async def open_parts(
             oa_sql=oa_sql,
             campaigns=campaigns,
             jobs=(
-                Job("sign-in failures", timedelta(minutes=5), attempts.sweep),
+                Job("sign-in attempts", timedelta(minutes=5), attempts.sweep),
+                Job("known origins", timedelta(hours=6), KnownOrigins(database).sweep),
+                Job("audit log", timedelta(hours=6), audit.sweep),
                 Job("sessions", timedelta(hours=1), sessions.sweep),
                 Job("sign-on tickets", timedelta(minutes=10), tickets.sweep),
                 Job(REMOVING_BLOBS[0], timedelta(minutes=1), sweeper.sweep),

@@ -164,7 +164,7 @@ async def api(house: House) -> AsyncIterator[Api]:
     """The application."""
 
     hashing = PasswordHashing()
-    sign_in = SignIn(house.database, hashing, SignInLimits(), clock)
+    sign_in = SignIn(house.database, hashing, SignInLimits())
 
     async def check_password(username: str, password: str, client: str) -> int:
         return (await sign_in.check(username, password, client, "api", kinds=CUSTOMERS)).id
