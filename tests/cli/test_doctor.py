@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from string import Formatter
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from cryptography import x509
@@ -24,13 +24,16 @@ from postroad.cli.checks.dns import OurDomain, Questions, Silent, check_dns
 from postroad.cli.checks.finding import Finding
 from postroad.cli.checks.machine import check_clock, check_disk, check_secrets
 from postroad.cli.checks.ports import Door, check_door, check_ports
+from postroad.cli.checks.relay import check_relay
 from postroad.cli.doctor_words import WORDS, advice, found
 from postroad.cli.words import Language
 from postroad.config import Delivery, Listen, Settings, Tls
 from postroad.directory.addresses.dns_records import DnsRecord
+from tests.certificates import Authority
 from tests.cli.conftest import Command
 from tests.name_server import name_server
 from tests.running import free_port
+from tests.sink import Sink, running
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 HOST = "mail.example.com"
@@ -200,9 +203,10 @@ async def test_a_door_where_nobody_is_can_be_opened_or_not() -> None:
 
 
 async def test_doors_that_are_off_or_misspelled() -> None:
-    off = Listen(smtp="", submission="", submissions="", http="", https="")
+    closed = dict.fromkeys(Listen.model_fields, "")
+    off = Listen(**closed)
     assert await check_ports(Settings(hostname=HOST, listen=off)) == []
-    bad = Listen(smtp="25", submission="", submissions="", http="", https="127.0.0.1:https")
+    bad = Listen(**{**closed, "smtp": "25", "https": "127.0.0.1:https"})
     assert words(await check_ports(Settings(hostname=HOST, listen=bad))) == [("fail", "port-unreadable")] * 2
 
 
@@ -329,6 +333,42 @@ async def test_questions_reach_the_configured_resolver() -> None:
         with pytest.raises(Silent):
             await ask("broken.test", "A")
         await ask.close()
+
+
+# The smart host
+
+
+async def relayed(sink: Sink, **delivery: Any) -> list[tuple[str, str]]:
+    settings = Settings(hostname=HOST, delivery=Delivery(**{"relay": f"127.0.0.1:{sink.port}", **delivery}))
+    return words(await check_relay(settings))
+
+
+async def test_a_smart_host_that_takes_our_mail(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "ours")
+    signed_in = {"relay_username": "user", "relay_password": "secret"}
+    async with running(Sink(credentials=("user", "secret"))) as sink:
+        assert await relayed(sink, **signed_in) == [("ok", "relay-ready")]
+        sink.tls = authority.server("127.0.0.1")
+        verified = {**signed_in, "relay_tls": "verified", "relay_ca": authority.file}
+        assert await relayed(sink, **verified) == [("ok", "relay-ready")]
+        assert not sink.mails and not sink.seen["mail"]
+    assert await check_relay(Settings(hostname=HOST)) == [], "delivery by MX"
+
+
+async def test_a_smart_host_that_does_not_let_us_in(tmp_path: Path) -> None:
+    signed_in = {"relay_username": "user", "relay_password": "wrong"}
+    async with running(Sink(credentials=("user", "secret"))) as sink:
+        assert await relayed(sink, **signed_in) == [("fail", "relay-refuses")]
+        assert await relayed(sink, relay_tls="required") == [("fail", "relay-refuses")]
+        sink.tls = Authority(tmp_path / "theirs").server("127.0.0.1")
+        assert await relayed(sink, relay_tls="verified") == [("fail", "relay-not-verified")]
+    assert await relayed(sink) == [("fail", "relay-refuses")], "nobody there any more"
+
+
+async def test_a_smart_host_elsewhere_without_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("postroad.cli.checks.relay.is_near", lambda _address: False)
+    async with running(Sink()) as sink:
+        assert await relayed(sink) == [("warn", "relay-open")]
 
 
 # The database, and the whole

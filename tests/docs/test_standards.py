@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from postroad.protocols.imap.capabilities import capabilities
 from postroad.protocols.pop3.server import Pop3Config, Pop3Server
 from postroad.protocols.smtp.server import ServerConfig, SmtpServer
 
@@ -42,6 +43,49 @@ POP3_PROMISES = {
     "UTF8": "RFC 6856",
 }
 
+# What each word of CAPABILITY promises.
+IMAP_PROMISES = {
+    "IMAP4rev1": "RFC 3501",
+    "IMAP4rev2": "RFC 9051",
+    "LITERAL+": "RFC 7888",
+    "SASL-IR": "RFC 4959",
+    "ID": "RFC 2971",
+    "ENABLE": "RFC 5161",
+    "IDLE": "RFC 2177",
+    "NAMESPACE": "RFC 2342",
+    "CHILDREN": "RFC 3348",
+    "LIST-EXTENDED": "RFC 5258",
+    "LIST-STATUS": "RFC 5819",
+    "SPECIAL-USE": "RFC 6154",
+    "UIDPLUS": "RFC 4315",
+    "MOVE": "RFC 6851",
+    "UNSELECT": "RFC 3691",
+    "MULTIAPPEND": "RFC 3502",
+    "BINARY": "RFC 3516",
+    "ESEARCH": "RFC 4731",
+    "SEARCHRES": "RFC 5182",
+    "SORT": "RFC 5256",
+    "ESORT": "RFC 5267",
+    "THREAD": "RFC 5256",
+    "WITHIN": "RFC 5032",
+    "CONDSTORE": "RFC 7162",
+    "QRESYNC": "RFC 7162",
+    "QUOTA": "RFC 9208",
+    "STATUS": "RFC 8438",
+    "OBJECTID": "RFC 8474",
+    "PREVIEW": "RFC 8970",
+    "SAVEDATE": "RFC 8514",
+    "COMPRESS": "RFC 4978",
+    "UTF8": "RFC 6855",
+    "PARTIAL": "RFC 9394",
+    "UIDONLY": "RFC 9586",
+    "REPLACE": "RFC 8508",
+    "APPENDLIMIT": "RFC 7889",
+    "STARTTLS": "RFC 9051",
+    "AUTH": "RFC 4616",
+    "LOGINDISABLED": "RFC 9051",
+}
+
 
 def listed() -> dict[str, tuple[str, str]]:
     """Each standard of the page with its state and note."""
@@ -59,6 +103,18 @@ def announced_by_pop3() -> set[str]:
     """The words of CAPA, likewise."""
     server = Pop3Server(Pop3Config("mx.example.com", offers_stls=True, allows_plain_auth=True))
     return {line.split()[0] for line in server.capabilities()}
+
+
+def announced_by_imap() -> set[str]:
+    """The words of CAPABILITY, of every session there may be."""
+    return {
+        word.partition("=")[0]
+        for is_signed_in in (False, True)
+        for takes_passwords in (False, True)
+        for word in capabilities(
+            is_signed_in=is_signed_in, offers_starttls=True, takes_passwords=takes_passwords, append_limit=1
+        )
+    }
 
 
 def cited() -> set[str]:
@@ -84,6 +140,13 @@ def test_everything_pop3_announces_is_listed_as_obeyed() -> None:
     standards = listed()
     for word in announced_by_pop3():
         assert standards[POP3_PROMISES[word]][0] in {"done", "partly"}, word
+
+
+def test_everything_imap_announces_is_listed_as_obeyed() -> None:
+    assert announced_by_imap() == IMAP_PROMISES.keys()
+    standards = listed()
+    for word in announced_by_imap():
+        assert standards[IMAP_PROMISES[word]][0] in {"done", "partly"}, word
 
 
 def test_what_is_partly_done_says_what_is_missing() -> None:

@@ -13,6 +13,7 @@ from postroad.cli.checks.dns import OurDomain, check_dns
 from postroad.cli.checks.finding import Finding
 from postroad.cli.checks.machine import check_disks, check_secrets
 from postroad.cli.checks.ports import check_ports
+from postroad.cli.checks.relay import check_relay
 from postroad.cli.desk import Desk
 from postroad.cli.doctor_words import advice, found
 from postroad.cli.output import Answer
@@ -32,6 +33,7 @@ async def doctor(*, desk: DeskArgument) -> Answer:
     ]
     domains: list[OurDomain] = []
     ports = asyncio.create_task(check_ports(settings))
+    relay = asyncio.create_task(check_relay(settings))
     try:
         async with desk.dsn() as dsn:
             about_database, keys = await check_database(dsn, desk.clock)
@@ -42,6 +44,7 @@ async def doctor(*, desk: DeskArgument) -> Answer:
             0, Finding("database", "postgresql", "fail", "database-silent", {"error": str(error)})
         )
     findings += await ports
+    findings += await relay
     findings += await check_dns(settings, domains)
     return _answer(desk, findings)
 

@@ -229,6 +229,27 @@ WORDS: dict[str, tuple[str, str, str, str]] = {
         'Set listen.smtp to "0.0.0.0:25", or forward port 25 to it.',
         '请把 listen.smtp 设为 "0.0.0.0:25"，或把 25 端口转发过来。',
     ),
+    # the smart host
+    "relay-ready": ("takes our mail ({security})", "可以接收我们的邮件（{security}）", "", ""),
+    "relay-open": (
+        "takes our mail, but on the way anybody can read it",
+        "可以接收我们的邮件，但途中任何人都能读取",
+        'Ask its operator for TLS, and set delivery.relay_tls to "verified".',
+        '请向其运营方索取 TLS 支持，并把 delivery.relay_tls 设为 "verified"。',
+    ),
+    "relay-not-verified": (
+        "does not prove its name, so it gets neither password nor mail: {error}",
+        "无法证明自己的名称，因此不会得到密码和邮件：{error}",
+        "Write its name as in its certificate in delivery.relay; for a certificate of your own, name its "
+        "authority in delivery.relay_ca.",
+        "请让 delivery.relay 中的名称与其证书一致；若使用自建证书，请在 delivery.relay_ca 中指定其签发机构。",
+    ),
+    "relay-refuses": (
+        "does not let us in: {error}",
+        "拒绝我们：{error}",
+        "Mail for elsewhere waits. Check delivery.relay, relay_username, relay_password and relay_tls.",
+        "外发邮件正在等待。请检查 delivery.relay、relay_username、relay_password 和 relay_tls。",
+    ),
     # DNS
     "resolver-silent": (
         "the resolver ({resolver}) does not answer: {error}",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from postroad.db.tasks import TaskSupervisor
 from postroad.listeners.access_metrics import AccessDoorMetrics
 from postroad.listeners.connection import Connection
 from postroad.listeners.limits import Connections
@@ -45,6 +46,7 @@ class AccessListener:
         metrics: AccessDoorMetrics,
         tls: ServerTls | None = None,
         is_tls_first: bool = False,
+        tasks: TaskSupervisor | None = None,
     ) -> None:
         """`connections` may be shared by several doors. A door with `is_tls_first` needs `tls`."""
         self._name = name
@@ -66,6 +68,7 @@ class AccessListener:
                 failed=self._handshake_failed,
                 new_protocol=lambda: Connection(self._begin, self._end),
                 has_begun=lambda connection: connection.has_begun,
+                tasks=tasks,
             )
         self._servers: list[asyncio.Server] = []
         self._nobody_left = asyncio.Event()
@@ -131,6 +134,7 @@ class AccessListener:
     def _begin(self, connection: Connection) -> None:
         self._metrics.admitted.inc()
         self._metrics.open.inc()
+        self._connections.join(connection.client, connection)
         connection.is_draining = self._is_draining
         self._sessions[connection] = asyncio.get_running_loop().create_task(self._run(connection))
 
@@ -153,7 +157,7 @@ class AccessListener:
         if connection in self._refused:
             self._refused.discard(connection)
             return
-        self._connections.release(connection.client)
+        self._connections.release(connection.client, connection)
         self._metrics.open.dec()
         if self._sessions.get(connection) is None:
             self._forget(connection)

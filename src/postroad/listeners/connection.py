@@ -32,7 +32,11 @@ class Silent(Exception):
 
 
 class Draining(Exception):
-    """The worker stops: say a last word and end."""
+    """The worker stops, or the place is needed: say a last word, which this is, and end."""
+
+
+SHUTTING_DOWN = "Shutting down; connect again"
+MAKING_ROOM = "Too many connections, and this one was idle; try again later"
 
 
 class Connection(asyncio.Protocol):
@@ -50,6 +54,7 @@ class Connection(asyncio.Protocol):
         self._inflater: zlib._Decompress | None = None
         self._deflater: zlib._Compress | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._waiting_since = 0.0
         self._writable: asyncio.Event | None = None
         self._is_reading = True
         self._is_handshaking = False
@@ -112,6 +117,11 @@ class Connection(asyncio.Protocol):
         return self._is_lost
 
     @property
+    def is_at_end(self) -> bool:
+        """Whether everything the client says has been read."""
+        return self._is_eof and not self.has_unread
+
+    @property
     def has_unread(self) -> bool:
         """Whether something waits to be read."""
         return bool(self._unread) or self._has_more_inflated()
@@ -120,8 +130,9 @@ class Connection(asyncio.Protocol):
         """Return when there is something to read, or the end of it. Raises `Silent`, `Draining`."""
         while not self.has_unread and not self._is_eof:
             if self.is_draining:
-                raise Draining
+                raise Draining(SHUTTING_DOWN)
             self._waiter = self._loop.create_future()
+            self._waiting_since = self._loop.time()
             timer = self._loop.call_later(seconds, self._silent, self._waiter)
             try:
                 await self._waiter
@@ -226,7 +237,22 @@ class Connection(asyncio.Protocol):
         """Have the session hear that the worker stops, as soon as it waits for its client."""
         self.is_draining = True
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(Draining())
+            self._waiter.set_exception(Draining(SHUTTING_DOWN))
+
+    @property
+    def waiting_since(self) -> float | None:
+        """Since when the session has waited for its client; None while it is at work."""
+        return self._waiting_since if self._waiter is not None else None
+
+    def give_way(self) -> None:
+        """End: the house is full, and this client is the one that says nothing."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(Draining(MAKING_ROOM))
+
+    def interrupt(self) -> None:
+        """Have whoever waits for the client hear `Silent` now."""
+        if self._waiter is not None:
+            self._silent(self._waiter)
 
     def close(self) -> None:
         """Close when everything is sent, and cut the connection if the client does not take it."""

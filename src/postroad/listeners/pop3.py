@@ -12,6 +12,7 @@ from typing import Protocol
 import structlog
 
 from postroad.db.pool import DatabaseUnavailable
+from postroad.db.tasks import TaskSupervisor
 from postroad.directory.principals import Principal
 from postroad.listeners.access import HANDSHAKE_SECONDS, AccessListener, Turned
 from postroad.listeners.access_metrics import AccessDoorMetrics
@@ -72,7 +73,9 @@ class Pop3Door:
     sign_in_seconds: float = SIGN_IN_SECONDS
 
 
-def pop3_listener(name: str, door: Pop3Door, connections: Connections) -> AccessListener:
+def pop3_listener(
+    name: str, door: Pop3Door, connections: Connections, tasks: TaskSupervisor | None = None
+) -> AccessListener:
     """Make the listener of `pop3` or `pop3s`."""
 
     async def serve(connection: Connection) -> None:
@@ -86,6 +89,7 @@ def pop3_listener(name: str, door: Pop3Door, connections: Connections) -> Access
         metrics=door.metrics,
         tls=door.tls,
         is_tls_first=name == "pop3s",
+        tasks=tasks,
     )
 
 
@@ -128,8 +132,8 @@ class Pop3Session:
         except Silent:
             self._door.metrics.timed_out.inc()
             await self._end("Nothing was heard for too long")
-        except Draining:
-            await self._end("[SYS/TEMP] Shutting down; connect again")
+        except Draining as reason:
+            await self._end(f"[SYS/TEMP] {reason}")
         finally:
             if self._maildrop is not None:
                 await self._maildrop.close()

@@ -7,7 +7,8 @@ one content for ever).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from ..db.pool import Database
@@ -19,6 +20,16 @@ from .folders import Role
 from .messages import Messages
 from .summaries import summarised
 from .together import Put, Puts
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """A mail somebody puts into a folder."""
+
+    body: bytes = field(repr=False)
+    flags: Flag = NO_FLAGS
+    keywords: tuple[str, ...] = ()
+    received_at: datetime | None = None
 
 
 class Append:
@@ -63,6 +74,29 @@ class Append:
         An old entry that has gone already is no error. Raises what `put` does.
         """
         return await self._put(account_id, folder_id, old_uid, body, flags, keywords, received_at, summary)
+
+    async def put_all(
+        self, account_id: int, folder_id: int, mails: Sequence[Appended], replacing: int | None = None
+    ) -> list[Delivered]:
+        """Store several mails in one folder, all or none (RFC 3502); its entry `replacing` goes with it.
+
+        Raises what `put` does.
+        """
+        prepared = [await self._messages.prepare(each.body, await summarised(each.body)) for each in mails]
+        deliveries = [
+            Delivery.of(
+                mail,
+                account_id,
+                each.received_at if each.received_at is not None else self._clock(),
+                Role.INBOX,
+                folder_id,
+                each.flags,
+                each.keywords,
+            )
+            for mail, each in zip(prepared, mails, strict=True)
+        ]
+        replaced = None if replacing is None else (folder_id, replacing)
+        return await self._puts.put(Put(account_id, prepared, deliveries, replaced))
 
     async def _put(
         self,

@@ -18,6 +18,9 @@ from .blobs import Blobs
 from .errors import BlobsUnavailable
 
 RELEASED_FOR = timedelta(minutes=1)  # before a content is looked at
+# And seen to be one before: a clock that jumps ahead makes everything old at once, but only for one look.
+SUSPECTED_FOR = timedelta(hours=1)
+_FORGOTTEN = timedelta(days=30)  # suspects that were named after all
 ORPHANED_FOR = timedelta(days=1)  # before a blob is: no transaction that would name it runs that long
 EXPUNGED_KEPT = (
     10_000  # removals a folder remembers for clients that catch up (RFC 7162 3.2.5.1 allows to forget)
@@ -65,7 +68,9 @@ class Sweeper:
         released_for: timedelta = RELEASED_FOR,
         orphaned_for: timedelta = ORPHANED_FOR,
         expunged_kept: int = EXPUNGED_KEPT,
+        suspected_for: timedelta = SUSPECTED_FOR,
     ) -> None:
+        self._suspected_for = suspected_for
         self._database = database
         self._blobs = blobs
         self._clock = clock
@@ -94,7 +99,7 @@ class Sweeper:
         return Swept(messages, blobs, await self._forget_expunged())
 
     async def sweep_blobs(self) -> Swept:
-        """Remove blobs that no mail names and that are older than any transaction.
+        """Remove blobs that no mail names, older than any transaction and seen so by an earlier sweep.
 
         Raises `BlobsUnavailable`.
         """
@@ -106,9 +111,25 @@ class Sweeper:
                 continue
             rows = await self._database.fetch("SELECT blob FROM content WHERE blob = ANY($1::text[])", old)
             orphans = sorted(set(old) - {row["blob"] for row in rows})
-            await self._blobs.delete(orphans)
-            removed += len(orphans)
+            doomed = await self._suspected_before(orphans)
+            await self._blobs.delete(doomed)
+            await self._database.execute("DELETE FROM blob_suspect WHERE key = ANY($1::text[])", doomed)
+            removed += len(doomed)
+        await self._database.execute(
+            "DELETE FROM blob_suspect WHERE seen_at < now() - $1::interval", _FORGOTTEN
+        )
         return Swept(blobs=removed)
+
+    async def _suspected_before(self, keys: list[str]) -> list[str]:
+        """Note these as suspects; return those that have been for long enough, by the database's clock."""
+        rows = await self._database.fetch(
+            "INSERT INTO blob_suspect AS s (key) SELECT unnest($1::text[]) "
+            "ON CONFLICT (key) DO UPDATE SET key = s.key "
+            "RETURNING key, seen_at < now() - $2::interval AS is_sure",
+            keys,
+            self._suspected_for,
+        )
+        return [row["key"] for row in rows if row["is_sure"]]
 
     async def _sweep_batch(self, before: datetime) -> tuple[int, int, list[str]]:
         """Look at up to `BATCH` released mails; returns how many, how many were removed, and their blobs.

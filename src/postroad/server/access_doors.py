@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry
 
@@ -11,7 +12,9 @@ from postroad.config import Settings
 from postroad.listeners.access import AccessListener
 from postroad.listeners.access_metrics import AccessMetrics
 from postroad.listeners.access_sign_in import AccessSignIn
-from postroad.listeners.limits import Connections
+from postroad.listeners.imap import imap_listener
+from postroad.listeners.imap_session import ImapDoor, MailServices
+from postroad.listeners.limits import Connections, ContentBudget
 from postroad.listeners.pop3 import Pop3Door, pop3_listener
 from postroad.listeners.sockets import bind
 from postroad.listeners.tls import ServerTls
@@ -23,7 +26,10 @@ class AccessDoors:
 
     def __init__(self, settings: Settings, parts: Parts, tls: ServerTls, registry: CollectorRegistry) -> None:
         metrics = AccessMetrics(registry)
-        self._listeners = _pop3(settings, parts, tls, metrics)
+        self._listeners = {
+            **_imap(settings, parts, tls, metrics),
+            **_pop3(settings, parts, tls, metrics),
+        }
 
     async def open(self, addresses: Mapping[str, str]) -> None:
         """Listen on the doors that `addresses` has."""
@@ -54,6 +60,44 @@ def _pop3(
                 pop3.idle_seconds,
             ),
             connections,
+            parts.tasks,
         )
         for name in ("pop3", "pop3s")
+    }
+
+
+def _imap(
+    settings: Settings, parts: Parts, tls: ServerTls, metrics: AccessMetrics
+) -> dict[str, AccessListener]:
+    imap = settings.imap
+    connections = Connections(imap.max_connections, imap.max_connections_per_address, imap.unlimited_networks)
+    store = MailServices(
+        folders=parts.folders,
+        entries=parts.entries,
+        append=parts.append,
+        quota=parts.quota,
+        views=parts.views,
+        search=parts.exact_search,
+        changes=parts.changes,
+    )
+    budget = ContentBudget()
+    return {
+        name: imap_listener(
+            name,
+            ImapDoor(
+                hostname=settings.hostname,
+                version=version("postroad"),
+                plain_auth_networks=imap.plain_auth_networks,
+                sign_in=AccessSignIn(parts.sign_in, "imap"),
+                store=store,
+                budget=budget,
+                metrics=metrics.door(name),
+                tls=tls,
+                largest_mail=settings.smtp.max_size_bytes,
+                idle_seconds=imap.idle_seconds,
+            ),
+            connections,
+            parts.tasks,
+        )
+        for name in ("imap", "imaps")
     }

@@ -18,7 +18,10 @@ PATIENCE_SECONDS = 5.0  # workers of a supervisor that was killed may still be l
 POLL_SECONDS = 0.05
 
 # Doors whose rooms are not built yet stay shut.
-OPEN_DOORS = ("smtp", "submission", "submissions", "pop3", "pop3s", "http", "https")
+OPEN_DOORS = (
+    *("smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s"),
+    *("http", "https"),
+)
 
 
 class PortTaken(Exception):

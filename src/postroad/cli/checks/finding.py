@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Topic = Literal["database", "clock", "disk", "secrets", "tls", "ports", "dns"]
+Topic = Literal["database", "clock", "disk", "secrets", "tls", "ports", "dns", "relay"]
 Status = Literal["ok", "warn", "fail"]
 
 

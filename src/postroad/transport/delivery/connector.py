@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from postroad.config import Settings
 from postroad.protocols.smtp.auth import Credentials
 from postroad.protocols.smtp.client import ClientConfig, TlsUse
 from postroad.transport.delivery.connections import (
@@ -68,6 +69,26 @@ class Connector:
         self._contexts = TlsContexts()
         self._relay_contexts = TlsContexts(relay_authorities)
         self._broken: OrderedDict[str, float] = OrderedDict()
+
+    @classmethod
+    def configured(
+        cls, settings: Settings, destinations: Destinations, timeouts: Timeouts | None = None
+    ) -> Connector:
+        """The connector that the settings ask for."""
+        delivery = settings.delivery
+        return cls(
+            destinations,
+            settings.hostname,
+            uses_tls=delivery.tls == "opportunistic",
+            credentials=(
+                Credentials(delivery.relay_username, delivery.relay_password)
+                if delivery.relay_username
+                else None
+            ),
+            relay_tls=delivery.relay_tls,
+            relay_authorities=delivery.relay_ca,
+            timeouts=timeouts,
+        )
 
     async def site(self, route: str) -> str:
         """Say which site a route leads to. Raises `Unreachable`."""
