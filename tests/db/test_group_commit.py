@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from postroad.db import group_commit, pool
-from postroad.db.group_commit import AtOnce, CommitFailed, GroupCommit, was_committed
+from postroad.db.group_commit import AtOnce, CommitFailed, GroupCommit, HeldUp, was_committed
 from postroad.db.pool import Connection, Database
 
 
@@ -310,17 +310,47 @@ async def test_without_a_witness_the_transactions_number_tells_what_became_of_a_
         raise ConnectionResetError("the answer is lost")
 
     monkeypatch.setattr(asyncpg.transaction.Transaction, "commit", lose_the_answer)
-    with pytest.raises(ConnectionResetError):  # on a connection that lives, this is not the database's
-        await GroupCommit(database, write_in).commit(Unseen("a"))
-
-    async def lose_the_connection(self: asyncpg.transaction.Transaction) -> None:
-        connection = self._connection  # type: ignore[attr-defined]
-        await commit(self)
-        connection.terminate()
-        raise ConnectionResetError("the connection is lost")
-
-    monkeypatch.setattr(asyncpg.transaction.Transaction, "commit", lose_the_connection)
-    await GroupCommit(database, write_in).commit(Unseen("b"))
+    await GroupCommit(database, write_in).commit(Unseen("a"))
     monkeypatch.undo()
     assert [type(each) for each in asked] == [str]
-    assert await database.fetchval("SELECT count(*) FROM job_run") == 2
+    assert await database.fetchval("SELECT count(*) FROM job_run") == 1
+
+
+@pytest.mark.parametrize("is_at_once", [False, True])
+async def test_who_waits_for_a_stranger_is_set_apart_and_the_others_go(
+    database_dsn: str, monkeypatch: pytest.MonkeyPatch, is_at_once: bool
+) -> None:
+    monkeypatch.setattr(pool, "LOCK_SECONDS", 0.5)
+    writer = Writer()
+
+    def at_once(items: Sequence[Item]) -> AtOnce:
+        async def write(connection: Connection) -> Callable[[], None]:
+            await connection.execute(
+                "INSERT INTO content (message_id, body) SELECT id, 'x' FROM unnest($1::bigint[]) AS id",
+                [item.witness for item in items],
+            )
+            return lambda: None
+
+        return AtOnce(write)
+
+    stranger = await asyncpg.connect(database_dsn)
+    async with Database(database_dsn) as database:
+        group = GroupCommit(database, writer.write_in, at_once=at_once if is_at_once else lambda _: None)
+        transaction = stranger.transaction()
+        await transaction.start()
+        await stranger.execute("INSERT INTO content (message_id, body) VALUES (17, 'mine')")
+        outcomes = await asyncio.gather(
+            *(group.commit(Item(number)) for number in range(50)), return_exceptions=True
+        )
+        assert [number for number, outcome in enumerate(outcomes) if outcome is not None] == [17]
+        assert isinstance(outcomes[17], HeldUp)
+        assert await stored(database) == set(range(50)) - {17}  # while the stranger still has it
+        await transaction.rollback()
+        await group.commit(Item(17))
+        assert 17 in await stored(database)
+    await stranger.close()
+
+
+async def test_nothing_of_ours_waits_for_a_lock_without_end(database_dsn: str) -> None:
+    async with Database(database_dsn) as database:
+        assert await database.fetchval("SHOW lock_timeout") == f"{pool.LOCK_SECONDS:.0f}s"

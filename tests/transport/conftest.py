@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from postroad.config import Delivery as DeliverySettings
-from postroad.config import Listen, Settings, Smtp
+from postroad.config import Listen, Settings, ShapingRule, Smtp
 from postroad.db.pool import Database
 from postroad.directory.addresses.resolver import Resolver
 from postroad.events.outbox import Outbox
@@ -36,6 +36,7 @@ from postroad.transport.delivery.connections import Timeouts
 from postroad.transport.delivery.dispatcher import DispatchLimits
 from postroad.transport.delivery.judging import Schedule
 from postroad.transport.delivery.presence import Presence
+from postroad.transport.delivery.rates import Rates
 from postroad.transport.delivery.sites import Backoff
 from postroad.transport.delivery.source import AnySource
 from postroad.transport.service import Neighbours, Transport
@@ -166,6 +167,8 @@ class House:
         delivery: dict[str, Any] | None = None,
         smtp: dict[str, Any] | None = None,
         keys: Keys | None = None,
+        shaping: Sequence[ShapingRule] = (),
+        rates: Rates | None = None,
         sources: Callable[[Presence], Sequence[AnySource]] = lambda _presence: (),
     ) -> Transport:
         """One worker's transport; `relay` is its smart host, else it delivers by MX."""
@@ -174,8 +177,14 @@ class House:
             listen=Listen(smtp="127.0.0.1:1"),
             smtp=Smtp(**(smtp or {})),
             delivery=DeliverySettings(
-                **{"relay": f"127.0.0.1:{relay.port}" if relay is not None else "", **(delivery or {})}
+                **{
+                    "relay": f"127.0.0.1:{relay.port}" if relay is not None else "",
+                    "max_connections_per_destination": connections,
+                    "max_messages_per_connection": 100,
+                    **(delivery or {}),
+                }
             ),
+            shaping=tuple(shaping),
         )
         return Transport(
             settings,
@@ -196,12 +205,11 @@ class House:
             limits=DispatchLimits(
                 lease=lease,
                 connections=50,
-                connections_per_site=connections,
-                mails_per_connection=100,
                 poll_seconds=poll_seconds,
                 reap_seconds=0.2,
             ),
             delivers=delivers,
+            rates=rates,
             sources=sources,
         )
 

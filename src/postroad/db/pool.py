@@ -55,6 +55,9 @@ CONNECTION_ERRORS = (
 CONNECT_SECONDS = 5.0
 ACQUIRE_SECONDS = 10.0  # well below the shortest deadline above, accepting a mail (60 s)
 STATEMENT_SECONDS = 60.0
+# For a row or a table that another has: nothing of ours keeps one so long, so it is a stranger or a fault.
+# Above deadlock_timeout (1 s), below what a client waits for.
+LOCK_SECONDS = 5.0
 # Between two statements of a transaction, should the process stand still: others wait for its locks.
 IDLE_SECONDS = 120.0
 
@@ -77,6 +80,10 @@ class DatabaseUnavailable(Exception):
         """
         super().__init__(reason)
         self.is_refusal = is_refusal
+
+
+class RowsHeld(DatabaseUnavailable):
+    """Somebody else keeps what the statement needs, longer than anybody here waits; nothing was written."""
 
 
 class TransactionConflict(DatabaseUnavailable):
@@ -108,9 +115,41 @@ def session_settings(statement_seconds: float = STATEMENT_SECONDS) -> dict[str, 
     return {
         "application_name": "postroad",
         "statement_timeout": str(int(statement_seconds * 1000)),
+        "lock_timeout": str(int(LOCK_SECONDS * 1000)),
         "idle_in_transaction_session_timeout": str(int(IDLE_SECONDS * 1000)),
         "timezone": "UTC",
     }
+
+
+@asynccontextmanager
+async def transaction_of(connection: Connection, **options: Any) -> AsyncIterator[None]:
+    """A transaction of a connection: committed when the body ends, rolled back when it raises.
+
+    A connection that did not begin, commit or roll back as it was told is ended: who got it next from the
+    pool would stand in somebody else's transaction.
+    """
+    transaction = connection.transaction(**options)
+    try:
+        await transaction.start()
+    except BaseException:
+        _terminate(connection)
+        raise
+    try:
+        yield
+    except BaseException:
+        try:
+            await transaction.rollback()
+        except CONNECTION_ERRORS:  # what the body raised says more
+            _terminate(connection)
+        except BaseException:
+            _terminate(connection)
+            raise
+        raise
+    try:
+        await transaction.commit()
+    except BaseException:
+        _terminate(connection)
+        raise
 
 
 class Database:
@@ -201,6 +240,8 @@ class Database:
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             if is_conflict(error):
                 raise TransactionConflict(str(error), is_refusal=True) from error
+            if isinstance(error, asyncpg.LockNotAvailableError):
+                raise RowsHeld(str(error), is_refusal=True) from error
             if is_unavailable(error):
                 raise DatabaseUnavailable(str(error), is_refusal=_is_refusal(error)) from error
             raise
@@ -223,7 +264,7 @@ class Database:
 
         `DatabaseUnavailable` from the commit itself means an unknown outcome, unless it `is_refusal`.
         """
-        async with self.connection() as connection, connection.transaction():
+        async with self.connection() as connection, transaction_of(connection):
             yield connection
 
     @asynccontextmanager
@@ -234,7 +275,7 @@ class Database:
         """
         async with (
             self.connection() as connection,
-            connection.transaction(isolation="repeatable_read", readonly=True),
+            transaction_of(connection, isolation="repeatable_read", readonly=True),
         ):
             yield connection
 
@@ -245,7 +286,7 @@ class Database:
         """
 
         async def in_transaction(connection: Connection) -> Result:
-            async with connection.transaction():
+            async with transaction_of(connection):
                 return await work(connection)
 
         return await self._again(in_transaction)

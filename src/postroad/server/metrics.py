@@ -18,6 +18,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from postroad.db.pool import Database, DatabaseUnavailable, PoolUse
+from postroad.transport.delivery.dispatcher import DeliveryState
 from postroad.transport.delivery.source import Attempted, Taken
 from postroad.transport.queue.queued_mails import QueuedMails
 
@@ -67,6 +68,22 @@ class WorkerMetrics:
             multiprocess_mode="mostrecent",
         )
         started.labels(worker).set_to_current_time()
+        in_flight = Gauge(
+            "postroad_delivery",
+            "What a worker delivers: recipients, connections, longest wait for an attempt",
+            ("worker", "what"),
+            registry=self.registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._in_flight, self._connections, self._oldest_wait = (
+            in_flight.labels(worker, what) for what in ("recipients", "connections", "oldest_wait_seconds")
+        )
+        self._waited_too_long = Counter(
+            "postroad_delivery_waited_too_long",
+            "Mails a worker gave back because it had begun no attempt in time",
+            registry=self.registry,
+        )
+        self._told_waited = 0
         deliveries = Counter(
             "postroad_deliveries",
             "Attempts to deliver to other hosts, by recipient and outcome",
@@ -132,6 +149,14 @@ class WorkerMetrics:
         self._open.set(use.open)
         self._idle.set(use.idle)
         self._limit.set(use.limit)
+
+    def note_delivery(self, state: DeliveryState) -> None:
+        """Write down what is in flight; called every few seconds."""
+        self._in_flight.set(state.recipients)
+        self._connections.set(state.connections)
+        self._oldest_wait.set(state.oldest_wait_seconds)
+        self._waited_too_long.inc(state.waited_too_long - self._told_waited)
+        self._told_waited = state.waited_too_long
 
     def answered(self, method: str, status: int, seconds: float) -> None:
         """Count a web request."""

@@ -37,6 +37,8 @@ from postroad.transport.delivery.destinations import Destinations, OwnDoor, spli
 from postroad.transport.delivery.dispatcher import Dispatcher, DispatchLimits
 from postroad.transport.delivery.judging import Schedule
 from postroad.transport.delivery.presence import Presence
+from postroad.transport.delivery.rates import Rates
+from postroad.transport.delivery.shaping import Shaping
 from postroad.transport.delivery.sites import Backoff
 from postroad.transport.delivery.source import AnySource, Attempted
 from postroad.transport.queue.announcing import QUEUE_CHANNEL, RECALL, REOPEN, Announce
@@ -81,11 +83,12 @@ class Transport:
         timeouts: Timeouts | None = None,
         backoff: Backoff | None = None,
         limits: DispatchLimits | None = None,
+        rates: Rates | None = None,
         delivers: bool = True,
         sources: Callable[[Presence], Sequence[AnySource]] = lambda _presence: (),
         watch: Callable[[Attempted[Any, Any]], None] = lambda _attempted: None,
     ) -> None:
-        """`schedule`, `timeouts`, `backoff`, `limits` replace what the settings say, for tests.
+        """`schedule`, `timeouts`, `backoff`, `limits`, `rates` replace what the settings say, for tests.
 
         `sources` makes what is delivered beside the queue; `watch` is told of every attempt, for counting.
         """
@@ -123,6 +126,7 @@ class Transport:
             near.tasks,
             schedule,
         )
+        self.rates = rates or Rates(near.database)
         self.queue = Queue(near.database, delivery.relay)
         queue_source = QueueSource(self.queue, near.messages, self.settlement, self.presence)
         self.dispatcher = Dispatcher(
@@ -133,9 +137,13 @@ class Transport:
             or DispatchLimits(
                 lease=lease,
                 connections=delivery.max_concurrent,
-                connections_per_site=delivery.max_connections_per_destination,
+            ),
+            Shaping(
+                settings.shaping,
+                connections=delivery.max_connections_per_destination,
                 mails_per_connection=delivery.max_messages_per_connection,
             ),
+            self.rates,
             near.tasks,
             backoff,
             tell_others=lambda: near.announcer.announce(QUEUE_CHANNEL),
@@ -176,6 +184,7 @@ class Transport:
             self._neighbours.listener.remove(QUEUE_CHANNEL, self._hear)
         await self.group.drain()
         await self._stack.aclose()
+        await self.rates.close()
         await self._lookups.close()
 
     def _hear(self, payload: str | None) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 
+from postroad.db.group_commit import CommitFailed
 from postroad.listeners.interfaces import Acceptor
+from postroad.mailstore.errors import BlobsFull
 from postroad.message.address import Address
 from postroad.protocols.smtp.envelope import Envelope, EnvelopeRecipient, SessionInfo
 from postroad.protocols.smtp.replies import SmtpReply
@@ -180,7 +184,70 @@ async def test_large_mails_rest_in_the_blob_store_and_leave_it_whole(house: Hous
     assert await house.database.fetchval("SELECT count(blob) FROM content") == 1
 
 
-async def test_the_acceptance_is_what_the_listeners_ask_for(house: House) -> None:
+async def nothing_is_stored(house: House) -> bool:
+    """Whether no trace of a mail is left anywhere."""
+    counts = [
+        await house.database.fetchval(f"SELECT count(*) FROM {table}")
+        for table in ("content", "message", "queue_envelope", "queue_recipient", "entry", "event")
+    ]
+    return counts == [0] * 6
+
+
+async def test_a_mail_that_nobody_can_have_leaves_no_trace(house: House) -> None:
+    anna = await house.account(quota_bytes=100)
+    async with house.worker(delivers=False) as worker:
+        await refusal_of_mail(worker, STRANGER, mail(), house.session(), "anna@here.example")
+        reply = await refusal_of_mail(
+            worker, STRANGER, mail(), house.session(), "nobody@here.example", "x@there.example"
+        )
+        assert reply is not None and (reply.code, reply.status) == (550, "5.1.1"), "the first reason is told"
+    assert await nothing_is_stored(house)
+    assert await house.inbox(anna) == []
+
+
+async def test_a_full_blob_store_is_said_as_such(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    await house.account()
+
+    async def full(_body: bytes) -> str:
+        raise BlobsFull("no space left on device")
+
+    monkeypatch.setattr(house.blobs, "put", full)
+    async with house.worker(delivers=False) as worker:
+        large = mail() + b"0123456789abcde\r\n" * 20_000
+        reply = await refusal_of_mail(worker, STRANGER, large, house.session(), "anna@here.example")
+        assert reply is not None and (reply.code, reply.status) == (452, "4.3.1")
+        assert await nothing_is_stored(house)
+        assert await refusal_of_mail(worker, STRANGER, mail(), house.session(), "anna@here.example") is None
+
+
+async def test_a_mail_whose_commit_fails_keeps_no_room_of_delivery(house: House, sink: Sink) -> None:
+    anna = await house.account()
+    async with house.worker(sink) as worker:
+
+        async def may_begin() -> bool:
+            return worker.dispatcher._intake.may_begin
+
+        async def fail(_plan: object) -> None:
+            assert worker.dispatcher.in_flight == 2, "room is kept before the commit"
+            raise CommitFailed("the database did not write in time")
+
+        await house.until(may_begin)
+        worker.group.commit, commit = fail, worker.group.commit  # type: ignore[method-assign, assignment]
+        to = ("b@there.example", "c@there.example")
+        reply = await refusal_of_mail(worker, ANNA, mail(), house.session(anna), *to)
+        assert reply is not None and (reply.code, reply.status) == (451, "4.3.0")
+        assert worker.dispatcher.in_flight == 0
+        worker.group.commit = commit  # type: ignore[method-assign]
+        assert await refusal_of_mail(worker, ANNA, mail(), house.session(anna), *to) is None
+        await sink.wait_for(2)
+        await house.until_empty()
+    assert sorted(sink.recipients) == sorted(to)
+
+
+async def test_the_listeners_get_what_they_ask_for(house: House) -> None:
+    """Every method of their `Acceptor`, with the parameters they call it by."""
     async with house.worker(delivers=False) as worker:
         acceptor: Acceptor = worker.acceptance
-        assert acceptor is not None
+        for name in ("sender", "recipient", "accept"):
+            asked = list(inspect.signature(getattr(Acceptor, name)).parameters)[1:]
+            assert list(inspect.signature(getattr(acceptor, name)).parameters) == asked

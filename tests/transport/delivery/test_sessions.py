@@ -4,6 +4,7 @@ once.
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -93,9 +94,33 @@ async def test_a_server_that_knows_only_helo(house: House, sink: Sink) -> None:
     await send(house, sink, 3, connections=1)
 
 
-async def test_connections_are_reused(house: House, sink: Sink) -> None:
+async def test_connections_are_reused_and_closed_when_there_is_nothing_to_do(
+    house: House, sink: Sink
+) -> None:
     await send(house, sink, 50, connections=2)
     assert sink.connections <= 2
+    assert sink.clients == {"mx.here.example": sink.connections}, "by the name we have"
+    assert sink.open_connections == 0
+
+
+async def test_a_connection_carries_so_many_mails_and_no_more(house: House, sink: Sink) -> None:
+    await send(house, sink, 50, connections=1, delivery={"max_messages_per_connection": 20})
+    carried = Counter(each.connection for each in sink.mails)
+    assert max(carried.values()) == 20
+    assert len(carried) == 3
+
+
+async def test_what_was_sent_is_what_arrives(house: House, sink: Sink) -> None:
+    """Lines that begin with dots, lines without end, bytes of all kinds."""
+    await house.domain()
+    body = b".\r\n..two\r\n.one\r\n" + bytes(range(128, 256)) + b"\r\n" + b"x" * 5000 + b"\r\n.end"
+    async with house.worker(sink, smtp=RELAY) as worker:
+        envelope = Envelope(ANNA, recipients("to@there.example"))
+        await worker.acceptance.accept(envelope, mail() + body, house.session(client="127.0.0.1"))
+        await sink.wait_for(1)
+        await house.until_empty()
+    (arrived,) = sink.mails
+    assert arrived.content.endswith(body + b"\r\n")
 
 
 @pytest.mark.parametrize("pipelining", [True, False])

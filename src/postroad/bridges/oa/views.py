@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import asyncpg
 import structlog
 
-from postroad.db.pool import Database, DatabaseUnavailable
+from postroad.db.pool import Database, RowsHeld
 
 BATCH = 100
 LOCK_MILLISECONDS = 200  # somebody reads it: the next time, then
@@ -46,9 +45,7 @@ class GoneViews:
                 name = await connection.fetchval("SELECT quote_ident(oa_view_name($1))", account_id)
                 await connection.execute(f"DROP VIEW IF EXISTS oa.{name}")
                 await connection.execute("DELETE FROM oa_view_gone WHERE account_id = $1", account_id)
-        except DatabaseUnavailable as error:
-            if not isinstance(error.__cause__, asyncpg.LockNotAvailableError):
-                raise
+        except RowsHeld:
             await self._database.execute(
                 "UPDATE oa_view_gone SET try_at = now() + $2::interval WHERE account_id = $1",
                 account_id,

@@ -127,6 +127,11 @@ class Session(asyncio.Protocol):
             return 0.0
         return self._loop.time() - self._active_at
 
+    @property
+    def has_sent_content(self) -> bool:
+        """Whether the host has a whole mail and owes us its answer: ended now, it may arrive twice."""
+        return self._engine.stage_awaited is Stage.CONTENT
+
     async def open(self, tls: ssl.SSLContext) -> None:
         """Connect and set the session up. Raises `CannotConnect`, `TlsBroken`."""
         loop = self._loop
@@ -188,6 +193,10 @@ class Session(asyncio.Protocol):
             self._is_quitting = True
             self._engine.quit()
             self._flush()
+
+    def give_up(self, text: str) -> None:
+        """Drop the connection for the host's own fault."""
+        self._lose(text)
 
     def abort(self, text: str = "given up") -> None:
         """Drop the connection at once; what is on its way is told as failed."""

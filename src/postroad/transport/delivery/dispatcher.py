@@ -20,11 +20,14 @@ import structlog
 
 from postroad.db.tasks import TaskSupervisor
 from postroad.protocols.smtp.outcomes import Outcome, Verdict
+from postroad.transport.delivery.allowance import Allowance
 from postroad.transport.delivery.connections import CannotConnect, Session
 from postroad.transport.delivery.destinations import Unreachable, is_its_own_site
 from postroad.transport.delivery.inflight import InFlight
 from postroad.transport.delivery.intake import Intake
 from postroad.transport.delivery.presence import Presence
+from postroad.transport.delivery.rates import Rates
+from postroad.transport.delivery.shaping import Shaping, SiteTls
 from postroad.transport.delivery.sites import Backoff, Site, Sites
 from postroad.transport.delivery.source import (
     AnyJob,
@@ -46,6 +49,9 @@ ENOUGH_SECONDS = 30.0  # how soon one that would not have a further connection i
 # A host that lets us wait so long while others wait for a connection no longer counts among the connections
 # that there may be; as many of these again are kept, the oldest openings beyond are given up.
 SLOW_SECONDS = 3.0
+SILENT_SECONDS = 60.0  # longer than honest hosts think about a whole mail, with few exceptions
+LET_US_WAIT = "the host let us wait while others waited"
+OLDEST_EVERY = 4  # of so many connections that come free, one is for who has waited longest
 FAIR_MAILS = 20  # a connection gives its place to a site that waits for one after so many mails
 
 log = structlog.get_logger("postroad.transport.delivery.dispatcher")
@@ -58,8 +64,8 @@ class Opens(Protocol):
         """Say which site a route leads to. Raises `Unreachable`."""
         ...
 
-    async def open(self, route: str) -> Session:
-        """Open a session. Raises `Unreachable`, `CannotConnect`."""
+    async def open(self, route: str, tls: SiteTls | None) -> Session:
+        """Open a session, as securely as `tls` asks at least. Raises `Unreachable`, `CannotConnect`."""
         ...
 
 
@@ -69,10 +75,22 @@ class DispatchLimits:
 
     lease: timedelta
     connections: int
-    connections_per_site: int
-    mails_per_connection: int
     poll_seconds: float = POLL_SECONDS
     reap_seconds: float = REAP_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryState:
+    """What one worker has at the moment, for the metrics.
+
+    `oldest_wait_seconds` is how long the job has waited that has waited longest without an attempt;
+    `waited_too_long` how many jobs were given back for that so far.
+    """
+
+    recipients: int
+    connections: int
+    oldest_wait_seconds: float
+    waited_too_long: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +120,8 @@ class Dispatcher:
         connector: Opens,
         presence: Presence,
         limits: DispatchLimits,
+        shaping: Shaping,
+        rates: Rates,
         tasks: TaskSupervisor,
         backoff: Backoff | None = None,
         monotonic: Callable[[], float] = time.monotonic,
@@ -119,8 +139,9 @@ class Dispatcher:
         self._tell_others = tell_others
         self._watch = watch
         self._backoff = backoff or Backoff(monotonic)
-        self._sites = Sites(monotonic)
-        self._in_flight = InFlight(self._sites, monotonic, self.look)
+        self._rates = rates
+        self._sites = Sites(shaping, monotonic, self._allowance)
+        self._in_flight = InFlight(self._sites, monotonic, presence.share_of, self.look)
         self._intake = Intake(
             self._sources,
             connector,
@@ -139,6 +160,7 @@ class Dispatcher:
         self._openings: dict[_Opening, None] = {}  # in order of age
         self._unused: dict[Session, Site] = {}  # sessions without work, longest first
         self._hungry: dict[Site, None] = {}  # sites that wait for a connection, in the order they began to
+        self._turns = 0
         self._slow = 0  # connections that are waited for in vain, as counted last
         self._looks_around: asyncio.TimerHandle | None = None
         self._chores: set[asyncio.Task[None]] = set()
@@ -155,6 +177,9 @@ class Dispatcher:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+
+    def _allowance(self, site: Site) -> Allowance:
+        return Allowance(self._rates, site.limits, lambda: self._pump(site), self._monotonic)
 
     # Taking mail that was leased from birth
 
@@ -199,7 +224,7 @@ class Dispatcher:
         """Somebody asks for a new attempt: knock again at doors that were found closed, and look."""
         self._sites.reopen()
         for site in list(self._sites):
-            if site.ready:
+            if site.waiting:
                 self._pump(site)
         self.look()
 
@@ -218,14 +243,14 @@ class Dispatcher:
         return len(self._sessions) + len(self._openings)
 
     @property
-    def oldest_wait_seconds(self) -> float:
-        """How long the job has waited that has waited longest without an attempt."""
-        return self._intake.oldest_wait_seconds
-
-    @property
-    def waited_too_long(self) -> int:
-        """How many jobs were given back because no attempt was begun in time."""
-        return self._intake.waited_too_long
+    def state(self) -> DeliveryState:
+        """What this worker has at the moment."""
+        return DeliveryState(
+            self._in_flight.recipients,
+            self.open_connections,
+            self._intake.oldest_wait_seconds,
+            self._intake.waited_too_long,
+        )
 
     # Leaving
 
@@ -255,6 +280,7 @@ class Dispatcher:
                     await source.drain()
                 await self._intake.leave()
         await asyncio.gather(*self._chores, return_exceptions=True)
+        await self._sites.close()
         self._is_running = False
 
     # Jobs (`intake.Takes`)
@@ -267,7 +293,7 @@ class Dispatcher:
         if failure is not None:
             self.fail([job], failure)
             return
-        site.ready.append(job)
+        site.add(job)
         self._pump(site)
 
     def fail(self, jobs: Sequence[AnyJob], failure: Failure) -> None:
@@ -281,7 +307,7 @@ class Dispatcher:
         if job.stage is not Stage.WAITING:
             return False
         if job.site is not None:
-            job.site.ready.remove(job)
+            job.site.remove(job)
         return True
 
     def end(self, job: AnyJob) -> None:
@@ -296,17 +322,19 @@ class Dispatcher:
     def go_on(self) -> None:
         """Leases were looked at: what waited for that may go."""
         for site in list(self._sites):
-            if site.ready:
+            if site.waiting:
                 self._pump(site)
 
     # Connections
 
     def _pump(self, site: Site) -> None:
         """Bring what is ready to connections: idle ones first, new ones as far as limits allow."""
-        while site.ready and site.idle and self._intake.may_begin:
-            session = site.idle.pop()
-            self._unused.pop(session, None)
-            self._feed(session, site)
+        for session in tuple(site.idle):
+            if not site.may_begin(self._monotonic()) or not self._intake.may_begin:
+                break
+            if self._unused.pop(session, None) is not None:
+                site.idle.remove(session)
+                self._feed(session, site)
         self._hungry.pop(site, None)
         while self._wants_connection(site):
             if not self._has_capacity():
@@ -315,10 +343,13 @@ class Dispatcher:
             self._begin_opening(site)
 
     def _wants_connection(self, site: Site) -> bool:
+        now = self._monotonic()
         return (
-            len(site.ready) > site.opening
-            and site.sessions < self._presence.share_of(self._limits.connections_per_site)
-            and site.full_until <= self._monotonic()
+            site.waiting > site.opening
+            and site.sessions < self._presence.share_of(site.limits.connections)
+            and site.full_until <= now
+            and site.may_begin(now)
+            and not site.idle
             # One knock at a door that was closed, until it has answered.
             and not (site.failures and site.sessions)
             and self._intake.may_begin
@@ -344,21 +375,45 @@ class Dispatcher:
         if not self._hungry or self._is_stopping:
             return
         now = self._monotonic()
-        latest = now - SLOW_SECONDS
-        openings = [opening for opening in self._openings if opening.since <= latest]
-        sessions = sum(session.silent_seconds >= SLOW_SECONDS for session in self._sessions)
-        self._slow = len(openings) + sessions
-        for opening in openings[: max(0, self._slow - self._limits.connections)]:
-            if opening.task is not None:
-                opening.task.cancel()
+        silent: dict[Session | _Opening, float] = {
+            opening: now - opening.since for opening in self._openings if now - opening.since >= SLOW_SECONDS
+        }
+        silent |= {
+            session: seconds
+            for session in self._sessions
+            if (seconds := session.silent_seconds) >= SLOW_SECONDS
+        }
+        self._slow = len(silent)
+        too_many = self._slow - self._limits.connections
+        for one in sorted(silent, key=silent.__getitem__, reverse=True)[: max(0, too_many)]:
+            self._give_up(one, silent[one])
         self._serve_hungry()
         if self._hungry and self._looks_around is None:
             self._looks_around = asyncio.get_running_loop().call_later(1.0, self._look_around)
 
+    def _most_urgent(self) -> Site:
+        """Who of those in line opens the next connection.
+
+        Those go first who have the heavier mail and are known to work: they are soon done. Every so often it
+        is whoever has waited longest, so that nobody waits for ever.
+        """
+        self._turns += 1
+        if self._turns % OLDEST_EVERY == 0:
+            return next(iter(self._hungry))
+        return max(self._hungry, key=lambda site: (site.weight, site.has_worked))
+
+    def _give_up(self, silent: Session | _Opening, seconds: float) -> None:
+        """End what keeps others waiting, unless a mail might arrive twice for it."""
+        if isinstance(silent, _Opening):
+            if silent.task is not None:
+                silent.task.cancel()
+        elif not silent.has_sent_content or seconds >= SILENT_SECONDS:
+            silent.give_up(LET_US_WAIT)
+
     def _serve_hungry(self) -> None:
         """A connection came free: let those open one who wait for it, the most urgent first."""
         while self._hungry and self._has_capacity():
-            site = max(self._hungry, key=lambda each: each.ready.weight)
+            site = self._most_urgent()
             del self._hungry[site]
             if self._wants_connection(site):
                 self._begin_opening(site)
@@ -381,13 +436,13 @@ class Dispatcher:
             slot = await self._take_slot(site)
             if slot is None:
                 self._full(site)
-            elif site.ready:  # any route that leads to the site will do: what waits there knows one
-                session = await self._connector.open(site.ready.first.route)
+            elif site.waiting:  # any route that leads to the site will do: what waits there knows one
+                session = await self._connector.open(site.first.route, site.limits.tls)
         except (Unreachable, CannotConnect) as error:
             failure = error.failure
         except asyncio.CancelledError:
             if not self._is_stopping:
-                failure = Failure(451, "4.4.1", "the host let us wait while others waited")
+                failure = Failure(451, "4.4.1", LET_US_WAIT)
         except Exception as error:
             log.exception("connecting_failed", site=site.name)
             failure = Failure(451, "4.3.0", f"internal error: {type(error).__name__}")
@@ -397,7 +452,7 @@ class Dispatcher:
             if session is None:
                 site.sessions -= 1
                 if slot is not None:
-                    self._chore(self._presence.give_slot(site.name, slot))
+                    self._chore(self._presence.give_slot(site.limits.bucket, slot))
         if session is None:
             if failure is not None:
                 self._unreachable(site, failure)
@@ -412,7 +467,8 @@ class Dispatcher:
         )
 
     async def _take_slot(self, site: Site) -> int | None:
-        taking = asyncio.ensure_future(self._presence.take_slot(site.name, self._limits.connections_per_site))
+        limits = site.limits
+        taking = asyncio.ensure_future(self._presence.take_slot(limits.bucket, limits.connections))
         try:
             return await asyncio.shield(taking)
         except asyncio.CancelledError:
@@ -422,7 +478,7 @@ class Dispatcher:
     async def _give_slot_of(self, site: Site, taking: asyncio.Future[int | None]) -> None:
         slot = await taking
         if slot is not None:
-            await self._presence.give_slot(site.name, slot)
+            await self._presence.give_slot(site.limits.bucket, slot)
 
     def _full(self, site: Site) -> None:
         """Other workers have all the connections this site may see: leave it to them for a moment."""
@@ -430,7 +486,7 @@ class Dispatcher:
         asyncio.get_running_loop().call_later(FULL_SECONDS + 0.01, self._try_again, site)
         if not site.sessions > site.opening:
             # Nothing here will come to it soon; whoever has the connections can take it.
-            self._intake.give_back(site.ready.clear())
+            self._intake.give_back(site.clear())
             self._tell_others()
 
     def _try_again(self, site: Site) -> None:
@@ -458,7 +514,7 @@ class Dispatcher:
             return
         if not failure.is_permanent:
             self._backoff.failed(site, failure)
-        self.fail(site.ready.clear(), failure)
+        self.fail(site.clear(), failure)
 
     def _closed(self, session: Session, site: Site, slot: int | None, failure: Failure | None) -> None:
         self._sessions.pop(session, None)
@@ -468,7 +524,7 @@ class Dispatcher:
         if self._unused.pop(session, None) is not None:
             site.idle.remove(session)
         if slot is not None:
-            self._chore(self._presence.give_slot(site.name, slot))
+            self._chore(self._presence.give_slot(site.limits.bucket, slot))
         # One that had nothing to send yet says nothing about the host: servers end idle connections.
         is_their_doing = failure is not None and not session.is_given_up and not self._is_stopping
         if failure is not None and is_their_doing and session.submitted and not session.answered:
@@ -483,27 +539,28 @@ class Dispatcher:
             if self._should_quit(session, site):
                 session.quit()
                 return
-            if not site.ready or not self._intake.may_begin:
+            job = site.next() if self._intake.may_begin else None
+            if job is None:
                 if not session.unfinished and session not in self._unused:
                     self._unused[session] = site
                     site.idle.append(session)
                 return
-            self._submit(session, site, site.ready.pop())
+            self._submit(session, site, job)
 
     def _should_quit(self, session: Session, site: Site) -> bool:
-        if session.submitted >= self._limits.mails_per_connection or self._is_stopping:
+        if session.submitted >= site.limits.mails_per_connection or self._is_stopping:
             return True
         if not self._hungry or not session.submitted:
             return False
-        heaviest = max(each.ready.weight for each in self._hungry)
-        return not site.ready or session.submitted >= FAIR_MAILS or heaviest > site.ready.weight
+        heaviest = max(each.weight for each in self._hungry)
+        return not site.waiting or session.submitted >= FAIR_MAILS or heaviest > site.weight
 
     def _submit(self, session: Session, site: Site, job: AnyJob) -> None:
         loaded = job.loaded
         assert loaded is not None
         most = min(MAX_RECIPIENTS, session.max_recipients or MAX_RECIPIENTS)
         if len(job.recipients) > most:
-            site.ready.append_first(self._split(job, most))
+            site.add(self._split(job, most), is_first=True)
         job.stage = Stage.UNDER_WAY
         self._keys += 1
         self._sent[self._keys] = (session, job)
@@ -514,7 +571,7 @@ class Dispatcher:
         first.
         """
         rest: AnyJob = Job(job.source, job.mail, job.recipients[most:], job.route, 0, job.age, job.loaded)
-        rest.site, rest.since = job.site, job.since
+        rest.site, rest.since, rest.claimed_at = job.site, job.since, job.claimed_at
         job.recipients = job.recipients[:most]
         self._in_flight.jobs.add(rest)  # counted in already
         return rest
@@ -531,8 +588,8 @@ class Dispatcher:
             (session.answered or session.is_given_up) and not self._is_stopping
         ):
             # It was in line behind another mail when the connection ended: nothing was said about it.
-            job.stage = Stage.WAITING
-            site.ready.append_first(job)
+            job.stage, job.since = Stage.WAITING, self._monotonic()
+            site.add(job, is_first=True)
             return
         session.answered += 1
         if any(each.code for each in outcomes):
@@ -547,7 +604,7 @@ class Dispatcher:
 
     def _settle(self, job: AnyJob, results: tuple[tuple[Recipient, Result], ...]) -> None:
         job.stage = Stage.SETTLING
-        age = job.age + timedelta(seconds=self._monotonic() - job.since)
+        age = job.age + timedelta(seconds=self._monotonic() - job.claimed_at)
         attempted = Attempted(job.mail, results, age, job.loaded)
         self._watch(attempted)
         job.source.settle(attempted, lambda: self._written(job))

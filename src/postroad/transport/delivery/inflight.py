@@ -13,6 +13,8 @@ from postroad.transport.delivery.source import AnyJob, AnySource, Stage
 MAX_IN_FLIGHT = 2000  # recipients
 MAX_BYTES_IN_FLIGHT = 32 * 1024 * 1024
 MAX_PER_SITE = 500  # recipients of one site: the others keep three quarters of the room
+MIN_PER_SITE = 4  # so that a slow rate is not asked for mail by mail
+_MARKS = (MAX_PER_SITE // 2, MAX_PER_SITE * 3 // 4)  # where a site has room for another claim again
 # A source with less weight than another leaves so much of the room to it, always.
 KEPT_FOR_HEAVIER = 0.25
 
@@ -24,10 +26,13 @@ class InFlight:
         self,
         sites: Sites,
         monotonic: Callable[[], float],
+        share_of: Callable[[int], int],
         has_room_again: Callable[[], None],
     ) -> None:
+        """`share_of` says what is this worker's part of something that all share."""
         self._sites = sites
         self._monotonic = monotonic
+        self._share_of = share_of
         self._has_room_again = has_room_again
         self._heaviest = 0
         self.jobs: set[AnyJob] = set()
@@ -54,14 +59,13 @@ class InFlight:
 
     def room_at(self, source: AnySource, site: Site) -> int:
         """How many recipients more of a site there is room for: none while it has enough to do."""
-        most = self._share(source, MAX_PER_SITE)
-        if site.in_flight >= most // 2 or self.is_full(site):
-            return 0
-        return most - site.in_flight
+        most = self._most_at(source, site)
+        room = most - site.in_flight
+        return 0 if room < most // 4 or self.is_full(site) else room
 
     def takes_at(self, source: AnySource, site: Site, recipients: int) -> bool:
         """Whether a site has room for so many more; a mail larger than that goes alone."""
-        return not site.in_flight or site.in_flight + recipients <= self._share(source, MAX_PER_SITE)
+        return not site.in_flight or site.in_flight + recipients <= self._most_at(source, site)
 
     def is_full(self, site: Site) -> bool:
         """Whether other workers have the connections that the site may see.
@@ -69,6 +73,13 @@ class InFlight:
         A worker that has connections there goes on: more of them is all that it may not open.
         """
         return site.full_until > self._monotonic() and site.sessions <= site.opening
+
+    def _most_at(self, source: AnySource, site: Site) -> int:
+        rate = site.limits.mails_per_minute
+        most = MAX_PER_SITE
+        if rate is not None:  # no more than goes out in half a minute: the rest can wait where it is
+            most = min(most, max(MIN_PER_SITE, self._share_of(rate) // 2))
+        return self._share(source, most)
 
     def _share(self, source: AnySource, whole: int) -> int:
         return whole if source.weight >= self._heaviest else int(whole * (1 - KEPT_FOR_HEAVIER))
@@ -86,16 +97,15 @@ class InFlight:
         self.recipients -= recipients
         self.size_bytes -= size_bytes
         if site is not None:
-            was_full |= site.in_flight >= MAX_PER_SITE // 2
+            before = site.in_flight
             site.in_flight -= recipients
-            if site.in_flight >= MAX_PER_SITE // 2:
-                return
+            was_full |= any(site.in_flight < mark <= before for mark in _MARKS)
         if was_full:
             self._has_room_again()
 
     def add(self, job: AnyJob, *, is_held: bool = False) -> None:
         """Count a job in; with `is_held` its room was held before."""
-        job.since = self._monotonic()
+        job.claimed_at = job.since = self._monotonic()
         self.jobs.add(job)
         if not is_held:
             self.hold(len(job.recipients), job.size_bytes)

@@ -23,6 +23,7 @@ from postroad.db.tasks import Kept, TaskSupervisor
 from postroad.transport.delivery.destinations import Unreachable, is_its_own_site
 from postroad.transport.delivery.inflight import MAX_BYTES_IN_FLIGHT, ClaimRoom, InFlight
 from postroad.transport.delivery.presence import Presence
+from postroad.transport.delivery.questions import Questions
 from postroad.transport.delivery.sites import Backoff, Route, Site, Sites
 from postroad.transport.delivery.source import AnyJob, AnySource, Failure, Stage
 
@@ -124,6 +125,7 @@ class Intake:
         self._takes: Takes
         self._kept: list[Kept] = []
         self._lookups: set[asyncio.Task[None]] = set()
+        self._questions = Questions()
         self.waited_too_long = 0  # jobs given back because nothing was begun for them in time
         for source in sources:
             in_flight.meet(source)
@@ -284,6 +286,10 @@ class Intake:
             task.add_done_callback(self._lookups.discard)
 
     async def _find(self, route: Route) -> None:
+        async with self._questions.ask():
+            await self._find_now(route)
+
+    async def _find_now(self, route: Route) -> None:
         failure = Failure(451, "4.4.3", f"nobody can say where mail for {route.name} goes")
         name: str | None = None
         try:

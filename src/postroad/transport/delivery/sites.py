@@ -12,7 +12,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from postroad.transport.delivery.allowance import Allowance
 from postroad.transport.delivery.connections import Session
+from postroad.transport.delivery.shaping import Shaping, SiteLimits
 from postroad.transport.delivery.source import AnyJob, AnySource, Failure
 
 # After a site could not be reached at all. One worker then knocks once in this time, however much is
@@ -114,10 +116,17 @@ class Line:
 
 @dataclass(slots=True, eq=False)
 class Site:
-    """One site of this worker. `in_flight` counts recipients, `sessions` connections open or `opening`."""
+    """One site of this worker, as the rules of the settings part it (`shaping.py`).
 
-    name: str
+    `ready` are the jobs that can be sent, `exempt` those that no rate concerns: notices, with their null
+    senders. `in_flight` counts recipients, `sessions` connections open or `opening`. `allowance` is what may
+    be begun now, None where there is no rate.
+    """
+
+    limits: SiteLimits
+    allowance: Allowance | None = None
     ready: Line = field(default_factory=Line)
+    exempt: Line = field(default_factory=Line)
     idle: list[Session] = field(default_factory=list)
     in_flight: int = 0
     sessions: int = 0
@@ -126,6 +135,59 @@ class Site:
     closed_until: float = 0.0
     full_until: float = 0.0
     failure: Failure | None = None
+    has_worked: bool = False  # when it was last heard of
+
+    @property
+    def name(self) -> str:
+        """The MX hosts' names, and the rule that holds; the smart host's route; an address literal."""
+        return self.limits.site
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for a connection."""
+        return len(self.ready) + len(self.exempt)
+
+    @property
+    def weight(self) -> int:
+        """The largest of those who wait."""
+        return max(self.ready.weight, self.exempt.weight)
+
+    @property
+    def first(self) -> AnyJob:
+        """One of those who wait; there must be one."""
+        return self.exempt.first if self.exempt else self.ready.first
+
+    def may_begin(self, now: float) -> bool:
+        """Whether anything that waits may be begun, as far as rates are known."""
+        if self.exempt or self.allowance is None:
+            return bool(self.waiting)
+        return bool(self.ready) and self.allowance.opens_at <= now
+
+    def next(self) -> AnyJob | None:
+        """Take the next job that may be begun now; the allowance says when there is more."""
+        if self.exempt:
+            return self.exempt.pop()
+        if self.ready and (self.allowance is None or self.allowance.spend(len(self.ready))):
+            return self.ready.pop()
+        return None
+
+    def add(self, job: AnyJob, *, is_first: bool = False) -> None:
+        """Let a loaded job wait."""
+        is_exempt = self.allowance is not None and job.loaded is not None and job.loaded.sender is None
+        line = self.exempt if is_exempt else self.ready
+        if is_first:
+            line.append_first(job)
+        else:
+            line.append(job)
+
+    def remove(self, job: AnyJob) -> None:
+        """Take a job out of the line, if it stands there."""
+        if not self.ready.remove(job):
+            self.exempt.remove(job)
+
+    def clear(self) -> list[AnyJob]:
+        """Take out all that wait."""
+        return self.exempt.clear() + self.ready.clear()
 
     @property
     def is_unused(self) -> bool:
@@ -175,6 +237,8 @@ class Backoff:
         """It could not be reached, or refused every word."""
         which.failures += 1
         which.failure = failure
+        if isinstance(which, Site):
+            which.has_worked = False
         which.closed_until = self._monotonic() + min(
             self._first * 2 ** min(which.failures - 1, 16), self._longest
         )
@@ -184,29 +248,49 @@ class Backoff:
         which.failures = 0
         which.closed_until = 0.0
         which.failure = None
+        if isinstance(which, Site):
+            which.has_worked = True
 
 
 class Sites:
     """All sites and routes that this worker remembers, bounded."""
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        shaping: Shaping,
+        monotonic: Callable[[], float],
+        allow: Callable[[Site], Allowance],
+    ) -> None:
+        """`allow` makes the allowance of a site that has a rate."""
+        self._shaping = shaping
         self._monotonic = monotonic
+        self._allow = allow
         self._sites: dict[str, Site] = {}
         self._routes: dict[str, Route] = {}
 
     def __iter__(self) -> Iterator[Site]:
         return iter(self._sites.values())
 
-    def site(self, name: str) -> Site:
-        """The site of this name; those that are unused and open are forgotten when there are too many."""
-        site = self._sites.get(name)
+    def site(self, name: str, domain: str = "") -> Site:
+        """The site of this name, as the rules part it for mail to a domain.
+
+        Those that are unused and open are forgotten when there are too many.
+        """
+        limits = self._shaping.limits(name, domain)
+        site = self._sites.get(limits.site)
         if site is None:
             if len(self._sites) >= MAX_REMEMBERED:
                 now = self._monotonic()
-                gone = {each for each in self if each.is_unused and each.closed_until < now}
+                gone = {
+                    each
+                    for each in self
+                    if each.is_unused and each.closed_until < now and each.allowance is None
+                }
                 self._sites = {key: each for key, each in self._sites.items() if each not in gone}
                 self._routes = {key: each for key, each in self._routes.items() if each.site not in gone}
-            site = self._sites[name] = Site(name)
+            site = self._sites[limits.site] = Site(limits)
+            if limits.mails_per_minute is not None:
+                site.allowance = self._allow(site)
         return site
 
     def known(self, name: str) -> Route | None:
@@ -229,9 +313,15 @@ class Sites:
 
     def leads(self, route: Route, name: str) -> Site:
         """Remember which site a route leads to."""
-        route.site = self.site(name)
+        route.site = self.site(name, route.name)
         route.fresh_until = self._monotonic() + ROUTE_SECONDS
         return route.site
+
+    async def close(self) -> None:
+        """Give back what was granted and not used."""
+        for site in self._sites.values():
+            if site.allowance is not None:
+                await site.allowance.close()
 
     def reopen(self) -> None:
         """Let everything be tried again that was found closed."""

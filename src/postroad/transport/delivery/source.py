@@ -117,7 +117,8 @@ class Job(Generic[M, R]):
     loaded: Loaded | None = None
     stage: Stage = Stage.WAITING
     site: Site | None = field(default=None, repr=False)
-    since: float = 0.0  # when it came to this worker, by its own seconds
+    claimed_at: float = 0.0  # when it came to this worker, by its own seconds
+    since: float = 0.0  # how long it waits
 
 
 @dataclass(frozen=True, slots=True)
