@@ -1,11 +1,12 @@
 # The commands an operator or a developer types; the work is in scripts/.
 
-.PHONY: help setup dev run test lint format bench lock clean
+.PHONY: help setup dev run test crash-points lint format bench lock clean
 
 help:
 	@echo "make setup   install everything into .venv and build the front end"
 	@echo "make run     set up, then serve with demo data; prints addresses and passwords"
 	@echo "make test    set up for development, then run every check and test"
+	@echo "make crash-points   break PostgreSQL at every message of every road, in every way; an hour"
 	@echo "make lint    format, lint, types and floors only"
 	@echo "make format  rewrite the sources in the project's format"
 	@echo "make bench   the benchmarks against their peers"
@@ -22,6 +23,9 @@ run: setup
 
 test: dev
 	@scripts/check
+
+crash-points: dev
+	@POSTROAD_CRASH_POINTS=all .venv/bin/pytest -n "$${POSTROAD_TEST_WORKERS:-$$(nproc)}" tests/faults/test_crash_points.py
 
 lint: dev
 	@scripts/check format lint types floors

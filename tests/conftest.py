@@ -12,7 +12,7 @@ import itertools
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import asyncpg
@@ -22,9 +22,15 @@ import structlog
 from postroad.db.cluster import Cluster
 from postroad.db.migrate import ADVISORY_LOCK, migrate, read_migrations
 from postroad.db.pool import Database
+from tests.faults.table import print_table
 
 _HERE = Path(__file__).resolve().parent
 _counter = itertools.count(1)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the crash points that were tried."""
+    print_table(terminalreporter)
 
 
 @pytest.fixture(autouse=True)
@@ -58,14 +64,14 @@ def template_database(cluster_dsn: str) -> str:
 @pytest.fixture
 async def empty_database_dsn(cluster_dsn: str) -> AsyncIterator[str]:
     """The DSN of a fresh database without any table."""
-    async for dsn in _fresh(cluster_dsn, "template0"):
+    async with fresh_database(cluster_dsn, "template0") as dsn:
         yield dsn
 
 
 @pytest.fixture
 async def database_dsn(cluster_dsn: str, template_database: str) -> AsyncIterator[str]:
     """The DSN of a fresh, migrated database."""
-    async for dsn in _fresh(cluster_dsn, template_database):
+    async with fresh_database(cluster_dsn, template_database) as dsn:
         yield dsn
 
 
@@ -80,7 +86,9 @@ def _named(dsn: str, name: str) -> str:
     return dsn.replace("/postroad?", f"/{name}?")
 
 
-async def _fresh(cluster_dsn: str, template: str) -> AsyncIterator[str]:
+@asynccontextmanager
+async def fresh_database(cluster_dsn: str, template: str) -> AsyncIterator[str]:
+    """Lend a copy of the database `template`; gives its DSN."""
     name = f"test_{os.getpid()}_{next(_counter)}"
     connection = await asyncpg.connect(cluster_dsn)
     try:

@@ -203,9 +203,10 @@ async def test_a_door_where_nobody_is_can_be_opened_or_not() -> None:
 
 
 async def test_doors_that_are_off_or_misspelled() -> None:
-    off = Listen(smtp="", submission="", submissions="", http="", https="")
+    closed = dict.fromkeys(Listen.model_fields, "")
+    off = Listen(**closed)
     assert await check_ports(Settings(hostname=HOST, listen=off)) == []
-    bad = Listen(smtp="25", submission="", submissions="", http="", https="127.0.0.1:https")
+    bad = Listen(**{**closed, "smtp": "25", "https": "127.0.0.1:https"})
     assert words(await check_ports(Settings(hostname=HOST, listen=bad))) == [("fail", "port-unreadable")] * 2
 
 

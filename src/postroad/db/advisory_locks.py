@@ -8,12 +8,36 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 from postroad.db.notify import HasDsn
 from postroad.db.pool import CONNECTION_ERRORS, Connection, DatabaseUnavailable, connect, is_unavailable
 
 ANSWER_SECONDS = 10.0  # for a statement that looks into memory
+
+
+@asynccontextmanager
+async def session_lock(connection: Connection, key: int) -> AsyncIterator[bool]:
+    """Hold the lock `key` by a connection of the pool while the body runs; False when somebody else has it.
+
+    A connection that may hold the lock without our knowing is ended: lent to others, it would keep it.
+    """
+    try:
+        is_ours = bool(await connection.fetchval("SELECT pg_try_advisory_lock($1)", key))
+    except BaseException:
+        connection.terminate()
+        raise
+    try:
+        yield is_ours
+    finally:
+        if is_ours and not connection.is_closed():
+            try:
+                await connection.execute("SELECT pg_advisory_unlock($1)", key)
+            except BaseException as error:
+                connection.terminate()
+                if not isinstance(error, CONNECTION_ERRORS):
+                    raise
 
 
 class HeldLock:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from postroad.db.pool import Database, DatabaseUnavailable
+from postroad.db.advisory_locks import session_lock
+from postroad.db.pool import Database
 
 # The jobs that remove blobs; a backup holds both, so that nothing it lists goes away.
 REMOVING_BLOBS = ("released mail", "orphaned blobs")
@@ -36,11 +37,5 @@ async def alone(database: Database, job: str) -> AsyncIterator[bool]:
     Raises `DatabaseUnavailable`.
     """
     key = int.from_bytes(hashlib.sha256(f"postroad job {job}".encode()).digest()[:8], signed=True)
-    async with database.connection() as connection:
-        is_ours = bool(await connection.fetchval("SELECT pg_try_advisory_lock($1)", key))
-        try:
-            yield is_ours
-        finally:
-            if is_ours and not connection.is_closed():
-                with suppress(DatabaseUnavailable):
-                    await connection.execute("SELECT pg_advisory_unlock($1)", key)
+    async with database.connection() as connection, session_lock(connection, key) as is_ours:
+        yield is_ours

@@ -15,12 +15,12 @@ import asyncio
 import hashlib
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from postroad.db.pool import CONNECTION_ERRORS
+from postroad.db.advisory_locks import session_lock
 
 if TYPE_CHECKING:
     from postroad.db.pool import Connection, Database
@@ -123,18 +123,13 @@ class EventReader:
         async with self._database.connection() as connection:
             await self._ensure(connection)
             # A session's lock, which goes with the connection: held without a transaction.
-            if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", self._lock):
-                yield Claim(connection, self._name, [])
-                return
-            try:
-                claim = Claim(connection, self._name, await self._read_in(connection, limit))
+            async with session_lock(connection, self._lock) as is_ours:
+                events = await self._read_in(connection, limit) if is_ours else []
+                claim = Claim(connection, self._name, events)
                 yield claim
                 if not claim.is_settled:
                     async with claim.settling():
                         pass
-            finally:
-                with suppress(*CONNECTION_ERRORS):
-                    await connection.execute("SELECT pg_advisory_unlock($1)", self._lock)
 
     @property
     def _lock(self) -> int:
@@ -176,29 +171,29 @@ class EventReader:
 
 
 class Retention:
-    """Forgets events that every reader has seen, after a while, and very old ones in any case."""
+    """Forgets events that every reader has seen, after a while, and very old ones in any case.
 
-    def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
-        """`clock` gives the time in UTC."""
+    Ages are the database's: by a worker's clock, one that is ahead would forget what nobody has read.
+    """
+
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._clock = clock
 
     async def sweep(self) -> int:
         """Delete what need not be kept, in batches; gives how many went. Raises `DatabaseUnavailable`."""
-        now = self._clock()
         total = 0
         while True:
             status = await self._database.execute(
                 """
                 DELETE FROM event WHERE id IN (
                     SELECT e.id FROM event e
-                    WHERE e.created_at < $1
-                       OR (e.created_at < $2 AND NOT EXISTS (
+                    WHERE e.created_at < now() - $1::interval
+                       OR (e.created_at < now() - $2::interval AND NOT EXISTS (
                             SELECT FROM event_consumer c WHERE c.position < e.id))
                     ORDER BY e.id LIMIT $3)
                 """,
-                now - KEEP_UNREAD,
-                now - KEEP_READ,
+                KEEP_UNREAD,
+                KEEP_READ,
                 SWEEP_BATCH,
             )
             deleted = int(status.rsplit(" ", 1)[1])

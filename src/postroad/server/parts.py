@@ -185,7 +185,7 @@ async def open_parts(
                 Job("sent OA rows", timedelta(hours=1), oa_sql.retention.sweep),
                 Job("OA views of removed accounts", timedelta(minutes=1), oa_sql.views.sweep),
                 Job("delivery rates", timedelta(minutes=10), partial(sweep_rates, database)),
-                Job("events", timedelta(hours=1), Retention(database, clock).sweep),
+                Job("events", timedelta(hours=1), Retention(database).sweep),
             ),
         )
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from postroad.db.pool import Connection, Database
+import pytest
+
+from postroad.db.pool import Connection, Database, DatabaseUnavailable
 from postroad.transport.queue import rows as queue_module
 from postroad.transport.queue.rows import Deferral, Leased, Queue, defer_in, remove_in
+from tests.faults import wire
 from tests.transport.conftest import Plenty
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)  # long ago, by the database's time
@@ -93,6 +97,27 @@ async def test_claimers_side_by_side_never_get_the_same(database: Database) -> N
     claims = await asyncio.gather(*(Queue(database).claim(owner, Plenty(300, 150)) for owner in range(1, 6)))
     ids = [each.envelope.id for claim in claims for each in claim]
     assert len(ids) == len(set(ids))
+
+
+async def test_a_claim_whose_commit_was_not_answered_is_had_again(database: Database, tmp_path: Path) -> None:
+    """It was done, but its worker does not know: the leases would last as long as the worker lives."""
+    await fill(database, "there.example", 2, 1)
+    async with wire.running(database.dsn, tmp_path) as line:
+        async with Database(line.dsn) as first:
+            queue = Queue(first)
+            await queue.reroute()
+            line.arm()
+            assert len(await queue.claim(1, Plenty(1))) == 1
+        commit = max(number for number, each in enumerate(line.disarm(), start=1) if each.type == "Q")
+        async with Database(line.dsn) as second:
+            queue = Queue(second)
+            await queue.reroute()
+            line.arm(wire.Fault.CLOSED, wire.Point(commit, is_after=True))
+            with pytest.raises(DatabaseUnavailable):
+                await queue.claim(1, Plenty(1))
+            assert await database.fetchval("SELECT count(lease_owner) FROM queue_recipient") == 2
+            claimed = await queue.claim(1, Plenty(1))
+    assert [recipient.attempts for each in claimed for recipient in each.recipients] == [1]
 
 
 async def test_the_last_recipients_of_a_mail_finished_at_once_take_the_mail_along(database: Database) -> None:

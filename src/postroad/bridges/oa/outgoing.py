@@ -42,7 +42,7 @@ AT_ONCE = 3  # rounds of a worker: while one writes and one flushes, the next is
 MAX_ATTACHMENTS = 200
 POLL_SECONDS = 5.0  # should an announcement be lost
 RETRY_SECONDS = 1.0
-LATER = timedelta(seconds=30)  # for what cannot be done just now
+LATER = timedelta(seconds=5)  # for what cannot be done just now: the store was away for a moment
 CAREFUL_ROUNDS = 20  # one by one, after a batch that could not be written
 PROTOCOL = "SQL"  # in Received
 

@@ -152,7 +152,10 @@ class Presence:
                 slot: int | None = await connection.fetchval(
                     _TAKE_SLOT, _slot_key(site), limit, list(mine), timeout=CONNECT_SECONDS
                 )
-            except _BROKEN:
+            except BaseException as error:
+                self._drop(connection)  # which may have taken one without telling
+                if not isinstance(error, _BROKEN):
+                    raise
                 slot = None
             if slot is None:
                 if not mine:
@@ -162,7 +165,7 @@ class Presence:
             return slot
 
     async def give_slot(self, site: str, slot: int) -> None:
-        """Let another connection have the place. Never fails: a broken connection has let go already."""
+        """Let another connection have the place. Never fails: a connection that cannot say so is ended."""
         async with self._lock:
             mine = self._slots.get(site)
             if mine is None or slot not in mine:
@@ -170,11 +173,17 @@ class Presence:
             mine.discard(slot)
             if not mine:
                 del self._slots[site]
-            if self._connection is not None and not self._connection.is_closed():
-                with suppress(*_BROKEN):
-                    await self._connection.execute(
-                        "SELECT pg_advisory_unlock($1)", _slot_key(site) + slot, timeout=CONNECT_SECONDS
-                    )
+            connection = self._connection
+            if connection is None or connection.is_closed():
+                return
+            try:
+                await connection.execute(
+                    "SELECT pg_advisory_unlock($1)", _slot_key(site) + slot, timeout=CONNECT_SECONDS
+                )
+            except BaseException as error:
+                self._drop(connection)
+                if not isinstance(error, _BROKEN):
+                    raise
 
     async def reap(self) -> bool:
         """Strike workers off that have died; True when there were any. Raises `DatabaseUnavailable`.
@@ -228,6 +237,12 @@ class Presence:
         self._confirmed_at = asked_at
         self._begin_epoch()
 
+    def _drop(self, connection: Connection) -> None:
+        """End a connection, and with it every lock that it has; it is made again soon."""
+        connection.terminate()
+        if self._connection is connection:
+            self._connection = None
+
     def _begin_epoch(self) -> None:
         self.epoch += 1
         self.on_change()
@@ -242,8 +257,7 @@ class Presence:
                 except _BROKEN as error:
                     log.debug("presence_lost", error=str(error))
                     if self._connection is not None:
-                        self._connection.terminate()
-                        self._connection = None
+                        self._drop(self._connection)
 
     async def _show(self) -> None:
         connection = self._connection

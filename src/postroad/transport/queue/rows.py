@@ -185,6 +185,8 @@ class Queue:
         self._relay = relay
         self._has_rerouted = False
         self._visited_up_to = ""
+        # Claims whose COMMIT was not answered: the transaction's number, and what it would have leased.
+        self._unanswered: list[tuple[str, list[Key]]] = []
 
     async def claim(self, owner: int, room: Room) -> list[Leased]:
         """Lease due recipients, as many as there is room for.
@@ -194,17 +196,36 @@ class Queue:
         """
         if not self._has_rerouted:
             await self.reroute()
-        async with self._database.transaction() as connection:
-            await plan_anew_in(connection)
-            routes = await self._due_routes_in(connection, room)
-            if not routes:
-                return []
-            share = max(1, -(-room.recipients // len(routes)))
-            limits = {route: limit for route in routes if (limit := room.take(route, share))}
-            claimed = await connection.fetch(
-                _CLAIM, list(limits), list(limits.values()), owner, room.recipients
-            )
+        await self._undo_unanswered(owner)
+        claimed: list[Record] = []
+        try:
+            async with self._database.transaction() as connection:
+                await plan_anew_in(connection)
+                routes = await self._due_routes_in(connection, room)
+                if not routes:
+                    return []
+                share = max(1, -(-room.recipients // len(routes)))
+                limits = {route: limit for route in routes if (limit := room.take(route, share))}
+                claimed = await connection.fetch(
+                    _CLAIM, list(limits), list(limits.values()), owner, room.recipients
+                )
+        except BaseException:  # a cancelled COMMIT may have been done, too
+            if claimed:
+                keys = [(row["id"], row["number"]) for row in claimed]
+                self._unanswered.append((claimed[0]["transaction"], keys))
+            raise
         return _group(claimed)
+
+    async def _undo_unanswered(self, owner: int) -> None:
+        """Give back what claims have leased that were committed after all: nobody has it in flight."""
+        while self._unanswered:
+            transaction, keys = self._unanswered[0]
+            status = await self._database.fetchval("SELECT pg_xact_status($1::text::xid8)", transaction)
+            if status == "in progress":
+                return
+            if status == "committed":
+                await self.give_back(owner, keys)
+            del self._unanswered[0]
 
     async def reroute(self) -> int:
         """Send what was queued under another smart host, or none, today's way; returns how many recipients.
@@ -434,7 +455,7 @@ WITH picked AS MATERIALIZED (
 )
 SELECT leased.*, e.message_id, e.envelope_from, e.account_id, e.return_content, e.envelope_id,
        e.is_smtputf8, e.owns_message, e.size_bytes, e.recipient_count, e.headers, e.queued_at,
-       now() - e.queued_at AS age
+       now() - e.queued_at AS age, pg_current_xact_id()::text AS transaction
 FROM leased JOIN queue_envelope e ON e.id = leased.id
 ORDER BY leased.id, leased.route, leased.number
 """
