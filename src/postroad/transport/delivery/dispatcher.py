@@ -320,7 +320,7 @@ class Dispatcher:
             session.abort("another server delivers this mail")
 
     def go_on(self) -> None:
-        """Leases were looked at: what waited for that may go."""
+        """This worker is sure of its leases (again): what waited for that may go."""
         for site in list(self._sites):
             if site.waiting:
                 self._pump(site)

@@ -60,7 +60,7 @@ class Takes(Protocol):
         ...
 
     def go_on(self) -> None:
-        """Leases were looked at: what waited for that may go."""
+        """This worker is sure of its leases (again): what waited for that may go."""
         ...
 
 
@@ -497,6 +497,8 @@ class Intake:
                 self.waited_too_long += len(late)
                 self.give_back(late)
                 self._tell_others()
+            if self.may_begin:
+                self._takes.go_on()  # the proof of life may have been missing for a moment
 
 
 async def _wait(event: asyncio.Event, seconds: float | None = None) -> None:

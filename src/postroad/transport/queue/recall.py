@@ -29,10 +29,12 @@ WHERE owner IN (SELECT q.lease_owner FROM queue_recipient q
 RETURNING owner, recalled
 """
 
+# A worker that was taken for dead and came back has a new row, which knows of no recall: it looks at all its
+# leases before it begins anything.
 _UNANSWERED = """
 SELECT count(*) FROM queue_worker w
 JOIN unnest($1::int[], $2::bigint[]) AS asked(owner, recalled) ON asked.owner = w.owner
-WHERE w.answered < asked.recalled AND w.seen_at > now() - $3::interval
+WHERE w.answered < asked.recalled AND w.recalled >= asked.recalled AND w.seen_at > now() - $3::interval
 """
 
 
