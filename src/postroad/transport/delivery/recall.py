@@ -1,8 +1,9 @@
-"""Getting mail back that workers have in flight: the operator's word is kept, and only then answered.
+"""Getting mail back that workers have in flight: an order is obeyed, and only then answered.
 
-An operator marks rows first; a recall then asks the workers that have leased any of them to look at their
-leases, and waits until each has answered or is gone. After that, whatever of those rows is still leased is on
-the wire. Workers look for themselves every few seconds, so a lost announcement only costs time.
+Whoever gives it (an operator who holds or drops mail, a campaign that is paused) marks rows first, so that
+`Source.renew` calls them withdrawn; a recall then asks the workers that have leased any of them to look at
+their leases, and waits until each has answered or is gone. After that, whatever of those rows is still leased
+is on the wire. Workers look for themselves every few seconds: a lost announcement only costs time.
 """
 
 from __future__ import annotations
@@ -12,8 +13,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from postroad.db.pool import Database
-from postroad.transport.queue.announcing import QUEUE_CHANNEL, RECALL, Announce
-from postroad.transport.queue.rows import Key
+from postroad.transport.delivery.announcing import QUEUE_CHANNEL, RECALL, Announce
 
 LOOK_SECONDS = 0.02
 LONGEST_LOOK_SECONDS = 0.5
@@ -22,11 +22,7 @@ LONGEST_LOOK_SECONDS = 0.5
 LONGEST_WAIT = timedelta(seconds=30)
 
 _ASK = """
-UPDATE queue_worker SET recalled = recalled + 1
-WHERE owner IN (SELECT q.lease_owner FROM queue_recipient q
-                JOIN unnest($1::bigint[], $2::int[]) AS k(envelope_id, number)
-                ON q.envelope_id = k.envelope_id AND q.number = k.number)
-RETURNING owner, recalled
+UPDATE queue_worker SET recalled = recalled + 1 WHERE owner = ANY($1::int[]) RETURNING owner, recalled
 """
 
 # A worker that was taken for dead and came back has a new row, which knows of no recall: it looks at all its
@@ -38,12 +34,12 @@ WHERE w.answered < asked.recalled AND w.recalled >= asked.recalled AND w.seen_at
 """
 
 
-async def recall(database: Database, announcer: Announce, keys: Sequence[Key]) -> None:
-    """Have those workers that have leased any of these rows begin none of them any more that they should not.
+async def recall(database: Database, announcer: Announce, workers: Sequence[int]) -> None:
+    """Have these workers (`lease_owner` of the rows) begin nothing more that was withdrawn.
 
     Raises `DatabaseUnavailable`.
     """
-    asked = await database.fetch(_ASK, [key[0] for key in keys], [key[1] for key in keys])
+    asked = await database.fetch(_ASK, sorted(set(workers)))
     if not asked:
         return
     announcer.announce(QUEUE_CHANNEL, RECALL)
