@@ -87,11 +87,11 @@ class _Watch:
         }
 
 
-# Presence and listeners stand on connections of their own.
+# Of the pool: presence and listeners stand on connections of their own.
 _LOCKED = """
-SELECT a.query, l.locktype, l.mode, l.classid, l.objid FROM pg_stat_activity a JOIN pg_locks l USING (pid)
-WHERE a.datname = current_database() AND a.application_name = 'postroad' AND a.pid <> pg_backend_pid()
-AND a.state <> 'active' AND l.granted
+SELECT a.query, l.mode, l.classid, l.objid FROM pg_stat_activity a JOIN pg_locks l USING (pid)
+WHERE a.datname = current_database() AND a.application_name = 'postroad'
+AND (a.state = 'idle' AND l.locktype = 'advisory' OR a.state LIKE 'idle in transaction%')
 """
 
 _watch: ContextVar[_Watch | None] = ContextVar("watch", default=None)
@@ -199,9 +199,7 @@ async def held_worker(scene: Scene, clock: Clock | None = None) -> AsyncIterator
             yield parts
             dead = standing - watch.living()
             assert not dead, f"tasks are dead: {sorted(dead)}"
-            await _hold_worker(parts)
-            locked = await scene.database.fetch(_LOCKED)
-            assert not locked, f"connections that nobody uses hold locks: {[dict(row) for row in locked]}"
+            await _hold_worker(scene, parts)
         left = await scene.database.fetch("SELECT * FROM queue_recipient WHERE lease_owner IS NOT NULL")
         assert not left, f"leases were left behind: {[dict(row) for row in left]}"
         problems = await scene.problems()
@@ -214,15 +212,19 @@ async def held_worker(scene: Scene, clock: Clock | None = None) -> AsyncIterator
         _watch.reset(token)
 
 
-async def _hold_worker(parts: Parts) -> None:
-    """Nothing is in a worker's hands any more: no mail, no connection; and it is known to live."""
+async def _hold_worker(scene: Scene, parts: Parts) -> None:
+    """Nothing is in a worker's hands any more: no mail, no connection, no lock; and it is known to live."""
 
     async def rests() -> bool:
         use = parts.database.use()
         transport = parts.transport
         return transport.dispatcher.in_flight == 0 and use.open == use.idle and transport.presence.is_held
 
+    async def is_unlocked() -> bool:
+        return not await scene.database.fetch(_LOCKED)
+
     await until(rests, "the worker's hands are empty, and its presence is held")
+    await until(is_unlocked, "no connection that nobody uses holds a lock")
 
 
 # -- many walks
