@@ -49,7 +49,9 @@ def doors(database: Database, settings: Oa) -> Beside:
 @pytest.fixture
 async def house(database: Database, tmp_path: Path) -> AsyncIterator[House]:
     """The webmail and its doors, with Lin's account."""
-    async with open_house(database, tmp_path, beside=doors(database, OA)) as house:
+    async with open_house(
+        database, tmp_path, beside=doors(database, OA), sign_on_hosts=OA.redirect_hosts
+    ) as house:
         await house.account(LIN, "林晓")
         yield house
 

@@ -54,7 +54,7 @@ def curl(*arguments: str) -> Answer:
 def server() -> Iterator[RunningServer]:
     sections: dict[str, dict[str, object]] = {
         "log": {"level": "debug"},
-        "sign_in": {"account_failures": LIMIT, "block_seconds": 600},
+        "sign_in": {"pair_failures": LIMIT, "block_seconds": 600},
         "oa": {"redirect_hosts": ["oa.example.com"]},
     }
     with reachable_directory("sign-on-") as directory:

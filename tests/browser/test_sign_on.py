@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import re
 import time
 from collections.abc import AsyncIterator
@@ -94,12 +95,21 @@ class Street:
 
 
 @pytest.fixture
+def pictures() -> Path | None:
+    """Where pictures are put for a person to look at, if somebody wants them."""
+    wanted = os.environ.get("POSTROAD_PICTURES")
+    return Path(wanted) if wanted else None
+
+
+@pytest.fixture
 async def street(database: Database, tmp_path: Path) -> AsyncIterator[Street]:
     if CHROMIUM is None:
         pytest.skip("no Chromium on this system")
     async with open_office() as office, async_playwright() as playwright:
         settings = Oa(redirect_hosts=(office.url.removeprefix("http://"),), integrations=(PORTAL,))
-        async with open_house(database, tmp_path, beside=doors(database, settings)) as house, served(house):
+        hosts = settings.redirect_hosts
+        beside = doors(database, settings)
+        async with open_house(database, tmp_path, beside=beside, sign_on_hosts=hosts) as house, served(house):
             account = await house.account(LIN, "林晓")
             await house.deliver(account, mail("Invoice of May", message_id="1@x.example"))
             browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
@@ -223,6 +233,46 @@ async def test_login_cgi_opens_the_inbox_and_the_compose_page(street: Street, sp
         await page.wait_for_selector("body[data-ready]")
         await street.kept_secret(page, PASSWORD, quote(PASSWORD), write(PASSWORD))
     await expect(page.locator("#row-to .chip-list")).to_contain_text("test@mailer.com.cn")
+
+
+MALLORY = "mallory@demo.example"
+
+
+@pytest.mark.parametrize(("code", "stay", "go_on"), [("en", "Stay as", "Go on as"), ("zh", "仍使用", "继续")])
+@pytest.mark.parametrize("how", ["link", "form"])
+async def test_a_strangers_page_does_not_replace_a_session_unasked(
+    street: Street, how: str, code: str, stay: str, go_on: str, pictures: Path | None
+) -> None:
+    """The stranger is at another name of this machine, which is not among the OA's hosts."""
+    await street.house.account(MALLORY, "Mallory")
+    web = street.house.url
+    await street.context.add_cookies([{"name": "postroad_language", "value": code, "url": web}])
+    page = await street.at(english_box(f"{web}/mail"))
+    await fill_and_send(page, LIN, PASSWORD)
+    await page.wait_for_url(re.compile(r"/mail/folder/\d+$"))
+    pages = {
+        "link": f'<a id=go href="{web}/mail/login.asp?acc={MALLORY}&pwd={quote(PASSWORD)}&go=4">Win</a>',
+        "form": f"""<form method=post action="{web}/mail/login.asp?go=4">
+            <input type=hidden name=fm_strAccount value="{MALLORY}">
+            <input type=hidden name=fm_strPassword value="{PASSWORD}"><button id=go>Win</button></form>""",
+    }
+    address = street.office.put("/evil.html", pages[how]).replace("localhost", "evil.localhost")
+    lure = await street.context.new_page()
+    for answer, place in ((stay, "/mail/folder/"), (go_on, "/mail/compose")):
+        await lure.goto(address)
+        await lure.click("#go")
+        await lure.wait_for_url("**/mail/sign-on?**")
+        await expect(lure.locator("h1")).to_contain_text(MALLORY)
+        await expect(lure.locator(".welcome-text")).to_contain_text(LIN)
+        if pictures is not None:
+            await lure.screenshot(path=pictures / f"handover-{code}.png")
+        await street.kept_secret(lure, PASSWORD, quote(PASSWORD))
+        await page.goto(f"{web}/mail/password")
+        await expect(page.locator("p.welcome-text")).to_have_text(LIN)
+        await lure.click(f".welcome-form button:has-text('{answer}')")
+        await lure.wait_for_url(lambda url, place=place: url.startswith(web + place))  # type: ignore[misc]
+    await page.goto(f"{web}/mail/password")
+    await expect(page.locator("p.welcome-text")).to_have_text(MALLORY)
 
 
 async def test_a_link_printed_over_two_lines_is_one_link(street: Street) -> None:

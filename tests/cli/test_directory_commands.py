@@ -130,3 +130,66 @@ def test_application_passwords(house: Command) -> None:
     assert house("app-password", "remove", "wang@example.com", str(made["id"])).code == 0
     again = house("app-password", "remove", "wang@example.com", str(made["id"]), "--json")
     assert again.data["error"]["code"] == "unknown-application-password"
+
+
+def test_an_administrator_through_its_life(house: Command) -> None:
+    made = house("admin", "add", "root", "--password-stdin", "--json", stdin=PASSWORD)
+    assert made.data["administrator"]["is_of_server"] is True
+    made = house(
+        "admin", "add", "near", "--password-stdin", "--domain", "example.com", "--json", stdin=PASSWORD
+    )
+    assert made.data["administrator"]["domains"] == ["example.com"]
+    assert (
+        house("admin", "account", "wang@example.com").output == "wang@example.com administers example.com.\n"
+    )
+    listed = house("admin", "list", "--json").data["administrators"]
+    assert [(one["name"], one["kind"]) for one in listed] == [
+        ("near", "administrator"),
+        ("root", "administrator"),
+        ("wang@example.com", "account"),
+    ]
+    assert "the whole server" in house("admin", "list").output
+    assert house("admin", "password", "root", "--password-stdin", stdin="another horse\n").code == 0
+    assert house("admin", "remove", "wang@example.com").code == 0
+    assert house("admin", "remove", "near").code == 0
+    refused = house("admin", "remove", "near", "--json")
+    assert (refused.code, refused.data["error"]["code"]) == (1, "unknown-principal")
+    twice = house("admin", "add", "ROOT", "--password-stdin", "--json", stdin=PASSWORD)
+    assert twice.data["error"]["code"] == "name-taken"
+    far = house("admin", "add", "x", "--password-stdin", "--domain", "far.test", "--json", stdin=PASSWORD)
+    assert far.data["error"]["code"] == "unknown-domain"
+
+
+def test_a_control_account_through_its_life(house: Command) -> None:
+    words = ("--domain", "example.com", "--command", "useradd", "--network", "192.0.2.0/24", "--json")
+    made = house("control-account", "add", "ctl", "--password-stdin", *words, stdin=PASSWORD)
+    account = made.data["control_account"]
+    assert (account["domains"], account["commands"], account["networks"]) == (
+        ["example.com"],
+        ["useradd"],
+        ["192.0.2.0/24"],
+    )
+    assert house("control-account", "password", "ctl", "--password-stdin", stdin="another one\n").code == 0
+    assert "useradd" in house("control-account", "list").output
+    assert "another one" not in house("control-account", "list", "--json").output
+    assert house("control-account", "remove", "ctl").code == 0
+    assert house("control-account", "list", "--json").data["control_accounts"] == []
+
+
+def test_what_the_command_line_changed_is_in_the_log(house: Command) -> None:
+    house("account", "password", "wang@example.com", "--password-stdin", stdin="another horse\n")
+    house("account", "quota", "wang@example.com", "5G")
+    house("account", "remove", "nobody@example.com")
+    house("account", "list")
+    house("admin", "add", "root", "--password-stdin", stdin=PASSWORD)
+    log = house("audit", "list", "--json")
+    assert [(one["action"], one["subject"]) for one in reversed(log.data["entries"])] == [
+        ("domain.add", "example.com"),
+        ("account.add", "wang@example.com"),
+        ("account.password", "wang@example.com"),
+        ("account.quota", "wang@example.com"),
+        ("administrator.add", "root"),
+    ]
+    assert all(one["kind"] == "operator" and one["actor"] for one in log.data["entries"])
+    assert "horse" not in log.output
+    assert "account.quota" in house("audit", "list", "--subject", "wang@example.com").output

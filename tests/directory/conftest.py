@@ -16,6 +16,7 @@ from postroad.directory.addresses.accounts import Accounts
 from postroad.directory.addresses.aliases import Aliases
 from postroad.directory.addresses.lists import DistributionLists
 from postroad.directory.addresses.resolver import Resolver
+from postroad.directory.announcements import Hearing
 from postroad.directory.identity.application_passwords import ApplicationPasswords
 from postroad.directory.identity.sessions import Sessions
 from postroad.directory.identity.sign_in import SignIn
@@ -23,7 +24,9 @@ from postroad.directory.passwords import PasswordHashing
 from postroad.events.outbox import Outbox
 from postroad.message.address import Address
 
-LIMITS = SignInLimits(account_failures=3, client_failures=5, window_seconds=60, block_seconds=120)
+LIMITS = SignInLimits(
+    pair_failures=3, client_failures=5, account_failures=6, window_seconds=60, block_seconds=120
+)
 
 
 @dataclass
@@ -31,6 +34,7 @@ class Clock:
     """A time that only tests move."""
 
     now: datetime = datetime(2026, 11, 1, 12, tzinfo=UTC)
+    pauses: list[float] = field(default_factory=list)
 
     def __call__(self) -> datetime:
         return self.now
@@ -99,9 +103,25 @@ class House:
 
     def another_worker(self) -> SignIn:
         """A second process's way of signing in: nothing shared but the database."""
-        return SignIn(
-            self.database, self.hashing, LIMITS, self.clock, self.listener, monotonic=self.clock.monotonic
-        )
+        return sign_in_on(self.database, self.hashing, self.clock, self.listener)
+
+    async def pass_time(self, seconds: float) -> None:
+        """Move the clocks of workers and what the database counts by its own."""
+        self.clock.move(seconds)
+        for table, column in (("sign_in_attempt", "ends_at"), ("known_origin", "last_seen_at")):
+            await self.database.execute(
+                f"UPDATE {table} SET {column} = {column} - $1::interval", timedelta(seconds=seconds)
+            )
+
+
+def sign_in_on(database: Database, hashing: PasswordHashing, clock: Clock, hearing: Hearing) -> SignIn:
+    """One worker's way of signing in. Pauses are noted on the clock, not waited for."""
+
+    async def pause(seconds: float) -> None:
+        clock.pauses.append(seconds)
+        await asyncio.sleep(0)
+
+    return SignIn(database, hashing, LIMITS, hearing, monotonic=clock.monotonic, pause=pause)
 
 
 def address(text: str) -> Address:
@@ -131,7 +151,7 @@ async def house(database: Database, hashing: PasswordHashing) -> AsyncIterator[H
             lists=DistributionLists(database),
             application_passwords=ApplicationPasswords(database),
             resolver=Resolver(database, "mail.example.com", listener, monotonic=clock.monotonic),
-            sign_in=SignIn(database, hashing, LIMITS, clock, listener, monotonic=clock.monotonic),
+            sign_in=sign_in_on(database, hashing, clock, listener),
             sessions=Sessions(database, timedelta(days=14), clock),
         )
         await house.domain("example.com")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import asyncpg
 import pytest
@@ -201,13 +201,15 @@ async def test_the_body_of_a_claim_holds_no_transaction_and_delays_no_other_read
 
 
 async def test_retention_keeps_unread_events_for_longer(database: Database) -> None:
-    now = datetime.now(UTC)
+    age = "UPDATE event SET created_at = now() - $1::interval"
     reader = EventReader(database, "reader")
     await record(database, "read")
     [event] = await reader.read(10)
     await reader.acknowledge(event.position)
     await record(database, "unread")
-    assert await Retention(database, lambda: now).sweep() == 0
-    assert await Retention(database, lambda: now + KEEP_READ + timedelta(hours=1)).sweep() == 1
+    assert await Retention(database).sweep() == 0
+    await database.execute(age, KEEP_READ + timedelta(hours=1))
+    assert await Retention(database).sweep() == 1
     assert await kinds(reader) == ["unread"]
-    assert await Retention(database, lambda: now + KEEP_UNREAD + timedelta(hours=1)).sweep() == 1
+    await database.execute(age, KEEP_UNREAD + timedelta(hours=1))
+    assert await Retention(database).sweep() == 1

@@ -7,7 +7,13 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from postroad.db import pool
 from postroad.db.pool import Connection, Database
+from postroad.directory.addresses.accounts import Accounts
+from postroad.directory.passwords import PasswordHashing
+from postroad.events.outbox import Outbox
 from postroad.mailstore.delivery import Delivery, deliver_in, lock_targets_in
 from postroad.mailstore.folders import Role, ensure_defaults_in
 from postroad.message.summary import summarise
@@ -85,17 +91,44 @@ async def test_who_removes_a_draft_and_delivers_locks_in_one_order(store: Store)
     await waiting
 
 
-async def test_who_renames_a_tree_locks_in_one_order(store: Store) -> None:
+async def test_who_renames_a_tree_locks_in_one_order(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "CONFLICT_RETRIES", 0)  # which would hide it
     account = await store.account()
-    below = await store.folders.create(account, "a/b")
-    top = await store.folders.get_by_name(account, "a")
-    # Written anew, the first row lies behind the second one.
-    await store.database.execute("UPDATE folder SET name = name WHERE id = $1", min(top.id, below.id))
+    below = await store.folders.create(account, "b")
+    top = await store.folders.create(account, "a")
+    await store.folders.rename(account, below.id, "a/b")  # behind the other one now, by name and by place
+    assert below.id < top.id
 
     lock = "SELECT FROM folder WHERE id = $1 FOR NO KEY UPDATE"
     async with store.database.transaction() as other:
-        await other.execute(lock, min(top.id, below.id))
+        await other.execute(lock, below.id)
         renaming = asyncio.create_task(store.folders.rename(account, top.id, "z"))
         await until_somebody_waits(store.database)
-        await other.execute(lock, max(top.id, below.id))
+        await other.execute(lock, top.id)
     assert (await renaming).name == "z"
+
+
+async def test_who_removes_an_account_locks_its_folders_in_one_order(store: Store) -> None:
+    account = await store.account()
+    first = min(folder.id for folder in await store.folders.list(account))
+    last = (await store.folders.create(account, "A")).id
+    # The first by name, and written anew the other lies behind it: whichever way the cascade would go.
+    await store.database.execute("UPDATE folder SET name = 'B', role = NULL WHERE id = $1", first)
+    hashing = PasswordHashing()
+    accounts = Accounts(store.database, Outbox(), hashing, ensure_defaults_in)
+
+    async def remove() -> None:
+        async with store.database.transaction() as connection:
+            await accounts.remove_in(connection, ["anna@test.example"])
+
+    lock = "SELECT FROM folder WHERE id = $1 FOR NO KEY UPDATE"
+    try:
+        async with store.database.transaction() as other:
+            await other.execute(lock, first)
+            removing = asyncio.create_task(remove())
+            await until_somebody_waits(store.database)
+            await other.execute(lock, last)
+        await removing
+    finally:
+        hashing.close()
+    assert await store.database.fetchval("SELECT count(*) FROM folder") == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -98,8 +98,9 @@ async def open_house(
     directory: Path,
     settings: Web | None = None,
     beside: Beside = lambda _services, _sign_on: (),
+    sign_on_hosts: Collection[str] = (),
 ) -> AsyncIterator[House]:
-    """Build the services and the application, with other doors `beside` it."""
+    """Build the services and the application, with bridges `beside` it."""
 
     def clock() -> datetime:
         return datetime.now(UTC)
@@ -125,7 +126,7 @@ async def open_house(
         stack.callback(indexing.cancel)
         services = Services(
             accounts,
-            SignIn(database, hashing, SignInLimits(account_failures=5, client_failures=100), clock, listener),
+            SignIn(database, hashing, SignInLimits(pair_failures=5, client_failures=100), listener),
             Sessions(database, timedelta(seconds=web.session_seconds), clock),
             folders,
             entries,
@@ -137,7 +138,13 @@ async def open_house(
             Correspondents(database),
             transport.submission,
         )
-        app = create_app(services, web, clock, beside=lambda sign_on: beside(services, sign_on))
+        app = create_app(
+            services,
+            web,
+            clock,
+            beside=lambda sign_on: beside(services, sign_on),
+            sign_on_hosts=sign_on_hosts,
+        )
         house = House(
             database, accounts, folders, entries, messages, append, services.sign_in, app, clock, transport
         )

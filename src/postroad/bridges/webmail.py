@@ -29,6 +29,10 @@ class Webmail(Protocol):
         """The client's IP address."""
         ...
 
+    def device(self, request: Request) -> str:
+        """The browser's token, by which it is known to have been signed in with before."""
+        ...
+
     async def page(self, request: Request, place: Place, account: str = "") -> Response:
         """The sign-in page before `place`; who is signed in already goes on to it."""
         ...
@@ -36,7 +40,7 @@ class Webmail(Protocol):
     async def enter(
         self, request: Request, principal: Principal, place: Place, recipients: str = ""
     ) -> Response:
-        """Open a session and go to `place`."""
+        """Open a session and go to `place`; ask first when that would end somebody else's session."""
         ...
 
     def refused(

@@ -15,7 +15,7 @@ from typing import Any
 
 from cyclopts import App, CycloptsError
 
-from postroad.cli.desk import Desk, Failure, Options
+from postroad.cli.desk import Deed, Desk, Failure, Options
 from postroad.cli.output import Answer, print_answer, print_failure
 from postroad.cli.words import Language, language_of, say
 
@@ -37,8 +37,18 @@ NOUNS = {
         "Accounts: add, list, show, set, password, disable, quota, remove …",
     ),
     "app-password": ("postroad.cli.application_password:app", "Passwords for one device or program each."),
+    "admin": ("postroad.cli.admin:app", "Administrators of the server or of domains."),
+    "control-account": ("postroad.cli.control_account:app", "Who may use the control protocol."),
+    "audit": ("postroad.cli.audit:app", "The log of who changed what."),
     "alias": ("postroad.cli.alias:app", "Addresses that stand for others."),
     "list": ("postroad.cli.distribution_list:app", "Distribution lists and their members."),
+    "customer": (
+        "postroad.cli.customer:app",
+        "Customers of the bulk-mail API: add, list, show, set, password, domain, mailbox, volume.",
+    ),
+    "contact": ("postroad.cli.contact:app", "Contacts of a customer: lists, import, export …"),
+    "template": ("postroad.cli.template:app", "Templates of a customer: add, list, show, approve, remove."),
+    "task": ("postroad.cli.task:app", "Campaign tasks: add, list, show, pause, resume, cancel, recipients …"),
     "database": ("postroad.cli.database:app", "The embedded database: upgrade."),
     "queue": (
         "postroad.cli.queue:app",
@@ -54,6 +64,12 @@ DEEDS = {
     "verify": ("postroad.cli.store:verify", "Check the mail store against its promises."),
     "doctor": ("postroad.cli.doctor:doctor", "Look at DNS, ports, TLS, clock, disk and database."),
 }
+
+
+# Commands that change nothing, and nouns whose services write to the audit log themselves.
+READING = frozenset({"list", "show", "dns", "stats"})
+SELF_WRITTEN = frozenset({"admin", "control-account", "audit"})
+NOTED_DEEDS = frozenset({"export", "import"})
 
 
 def build() -> App:
@@ -95,7 +111,7 @@ def run(arguments: Sequence[str]) -> int:
         if "desk" not in own:  # --help, --version
             command(*bound.args, **bound.kwargs)
             return 0
-        return _execute(command, bound, Desk(options))
+        return _execute(command, bound, Desk(options, deed_of(tokens, bound)))
     except (CycloptsError, UsageError) as error:
         hint = say("hint-usage", language)
         print_failure("usage", str(error), hint, {}, is_json=is_json)
@@ -137,6 +153,19 @@ def split_options(arguments: Sequence[str], language: Language) -> tuple[Options
         else:
             remaining.append(word)
     return Options(config, is_json, is_sure, language), remaining
+
+
+def deed_of(tokens: Sequence[str], bound: inspect.BoundArguments) -> Deed | None:
+    """Return what the audit log shall say of a command; None for one that only reads."""
+    words = list(tokens[: 3 if tokens[1:2] == ["member"] else 2])
+    if words[:1] and words[0] in NOTED_DEEDS:
+        words = words[:1]
+    elif len(words) < 2 or words[0] not in NOUNS or words[0] in SELF_WRITTEN or words[-1] in READING:
+        return None
+    facts = {name: value for name, value in bound.arguments.items() if name != "password_stdin"}
+    first = next(iter(facts), "")
+    subject = facts.pop(first) if isinstance(facts.get(first), str) else ""
+    return Deed(".".join(words), subject, facts)
 
 
 def _before_dashes(arguments: Sequence[str]) -> Sequence[str]:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from postroad.cli.words import Language, explain, say
 
 if TYPE_CHECKING:
+    from postroad.campaigns.service import Campaigns
     from postroad.config import Settings
     from postroad.db.cluster import Cluster
     from postroad.db.pool import Database
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
     from postroad.directory.addresses.aliases import Aliases
     from postroad.directory.addresses.domains import Domains
     from postroad.directory.addresses.lists import DistributionLists
+    from postroad.directory.identity.administrators import Administrators
     from postroad.directory.identity.application_passwords import ApplicationPasswords
+    from postroad.directory.identity.audit import Actor, Audit
+    from postroad.directory.identity.control_accounts import ControlAccounts
 
 MAX_LINE = 4096  # of what is read as one line from standard input
 
@@ -69,13 +73,26 @@ class Directory:
     aliases: Aliases
     lists: DistributionLists
     application_passwords: ApplicationPasswords
+    administrators: Administrators
+    control_accounts: ControlAccounts
+    audit: Audit
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """What a command is about to change, for the audit log."""
+
+    action: str
+    subject: str
+    facts: Mapping[str, object]
 
 
 class Desk:
     """What a command has in reach."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, deed: Deed | None = None) -> None:
         self.options = options
+        self._deed = deed
 
     @property
     def language(self) -> Language:
@@ -137,6 +154,7 @@ class Desk:
             await migrate(dsn)
             async with Database(dsn, max_size=4) as database:
                 yield database
+                await self._note(database)
 
     @asynccontextmanager
     async def directory(self) -> AsyncIterator[Directory]:
@@ -145,7 +163,10 @@ class Desk:
         from postroad.directory.addresses.aliases import Aliases
         from postroad.directory.addresses.domains import Domains
         from postroad.directory.addresses.lists import DistributionLists
+        from postroad.directory.identity.administrators import Administrators
         from postroad.directory.identity.application_passwords import ApplicationPasswords
+        from postroad.directory.identity.audit import Audit
+        from postroad.directory.identity.control_accounts import ControlAccounts
         from postroad.directory.passwords import PasswordHashing
         from postroad.events.outbox import Outbox
         from postroad.mailstore.folders import ensure_defaults_in
@@ -161,8 +182,56 @@ class Desk:
                     Aliases(database),
                     DistributionLists(database),
                     ApplicationPasswords(database),
+                    Administrators(database, hashing),
+                    ControlAccounts(database, hashing),
+                    Audit(database, timedelta(days=self.settings.audit.days)),
                 )
             finally:
+                hashing.close()
+
+    @property
+    def actor(self) -> Actor:
+        """Who gives the command, for the audit log."""
+        import getpass
+        import os
+
+        from postroad.directory.identity.audit import OPERATOR, Actor
+
+        try:
+            name = os.environ.get("SUDO_USER") or getpass.getuser()
+        except (KeyError, OSError):  # a container whose user has no name
+            name = f"uid {os.getuid()}"
+        return Actor(OPERATOR, None, name)
+
+    async def _note(self, database: Database) -> None:
+        """Write the deed, which is done, to the audit log."""
+        deed, self._deed = self._deed, None
+        if deed is None:
+            return
+        import structlog
+
+        from postroad.db.pool import DatabaseUnavailable
+        from postroad.directory.identity.audit import record_in
+
+        try:
+            async with database.transaction() as connection:
+                await record_in(connection, self.actor, deed.action, deed.subject, **deed.facts)
+        except DatabaseUnavailable as error:  # done all the same: the command must not say otherwise
+            structlog.get_logger("postroad.cli").warning("audit-not-written", reason=str(error))
+
+    @asynccontextmanager
+    async def campaigns(self) -> AsyncIterator[Campaigns]:
+        """Open the services of the campaign platform."""
+        from postroad.campaigns.service import open_campaigns
+        from postroad.directory.passwords import PasswordHashing
+        from postroad.dns.lookups import Lookups
+
+        async with self.database() as database:
+            hashing, lookups = PasswordHashing(), Lookups(self.settings.delivery.resolver)
+            try:
+                yield open_campaigns(database, hashing, lookups, self.settings.edm, self.settings.hostname)
+            finally:
+                await lookups.close()
                 hashing.close()
 
     def confirm(self, question: str, **facts: object) -> None:
@@ -214,6 +283,7 @@ def _code_of(error: Exception) -> tuple[str | None, Mapping[str, object]]:
 
 ERRORS = {
     "postroad.config.settings.BadSettings": "bad-settings",
+    "postroad.campaigns.contacts.files.reading.UnreadableFile": "unreadable-file",
     "postroad.db.binaries.ClusterFailed": "database-not-started",
     "postroad.db.binaries.ClusterDiskFull": "disk-full",
     "postroad.db.dump.DumpFailed": "dump-failed",

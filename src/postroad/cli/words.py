@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from postroad.cli.campaign_words import CAMPAIGN_ERRORS, CAMPAIGN_TEXTS
+
 Language = Literal["en", "zh"]
 
 
@@ -48,6 +50,7 @@ def _filled(template: str, facts: Mapping[str, object]) -> str:
 # code: (English, Chinese, what to do, the same in Chinese). An empty English text: the error's own message
 # is good.
 ERRORS: dict[str, tuple[str, str, str, str]] = {
+    **CAMPAIGN_ERRORS,
     "unknown-domain": (
         "",
         "没有域名 {domain}",
@@ -78,6 +81,14 @@ ERRORS: dict[str, tuple[str, str, str, str]] = {
         "`postroad app-password list ADDRESS` shows them with their numbers.",
         "用 `postroad app-password list 地址` 查看编号。",
     ),
+    "unknown-principal": (
+        "",
+        "没有 {name}（{kind}）",
+        "`postroad admin list` and `postroad control-account list` show who there is.",
+        "用 `postroad admin list` 或 `postroad control-account list` 查看。",
+    ),
+    "name-taken": ("", "名称 {name} 已被占用", "Choose another name.", "请换一个名称。"),
+    "not-allowed": ("", "无权管理 {where}", "", ""),
     "unknown-target": (
         "",
         "邮件无法转到 {address}：域名在本机，但地址不存在",
@@ -259,6 +270,7 @@ ERRORS: dict[str, tuple[str, str, str, str]] = {
 
 # word: (English, Chinese)
 TEXTS: dict[str, tuple[str, str]] = {
+    **CAMPAIGN_TEXTS,
     "hint-usage": ("`postroad COMMAND --help` says how it is used.", "用 `postroad 命令 --help` 查看用法。"),
     "hint-internal": (
         "This is a mistake in Postroad. Please report it with the lines above.",
@@ -335,6 +347,18 @@ TEXTS: dict[str, tuple[str, str]] = {
         "只显示这一次，请输入到设备（{label}）中：",
     ),
     "app-password-removed": ("Application password {id} is removed.", "已删除应用专用密码 {id}。"),
+    "admin-added-server": ("{name} administers the whole server.", "{name} 可管理整个服务器。"),
+    "admin-added": ("{name} administers {domains}.", "{name} 可管理 {domains}。"),
+    "admin-removed": ("{name} is no administrator any more.", "{name} 不再是管理员。"),
+    "principal-password-set": (
+        "The password of {name} is changed; its sessions are closed.",
+        "已修改 {name} 的密码，其会话已全部退出。",
+    ),
+    "control-account-added": ("The control account {name} is here.", "已添加控制账号 {name}。"),
+    "control-account-removed": ("The control account {name} is removed.", "已删除控制账号 {name}。"),
+    "whole server": ("the whole server", "整个服务器"),
+    "every command": ("every command", "全部命令"),
+    "everywhere": ("everywhere", "任意地址"),
     "alias-added": ("{address} leads to {count} addresses.", "{address} 转到 {count} 个地址。"),
     "alias-removed": ("{address} is removed.", "已删除 {address}。"),
     "list-added": (
@@ -380,6 +404,16 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{ok} 项正常，{warn} 项需留意，{fail} 项需修复。",
     ),
     # headings
+    "administers": ("ADMINISTERS", "管理范围"),
+    "kind": ("KIND", "类别"),
+    "commands": ("COMMANDS", "命令"),
+    "from": ("FROM", "来源"),
+    "digest": ("DIGEST", "摘要登录"),
+    "time": ("TIME", "时间"),
+    "who": ("WHO", "操作者"),
+    "action": ("ACTION", "操作"),
+    "subject": ("SUBJECT", "对象"),
+    "facts": ("FACTS", "内容"),
     "address": ("ADDRESS", "地址"),
     "name": ("NAME", "名称"),
     "domain": ("DOMAIN", "域名"),

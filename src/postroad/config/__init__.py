@@ -1,6 +1,7 @@
 """All settings: one typed tree, a file a section; the tree and its reading are in `settings.py`."""
 
 from postroad.config.delivery import Delivery
+from postroad.config.edm import Edm
 from postroad.config.imap import Imap
 from postroad.config.listen import Listen
 from postroad.config.log import Log
@@ -20,6 +21,7 @@ __all__ = [
     "MEBIBYTE",
     "BadSettings",
     "Delivery",
+    "Edm",
     "Imap",
     "Integration",
     "Listen",

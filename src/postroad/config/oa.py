@@ -28,6 +28,9 @@ class Oa(Section):
     """What OA systems use: sign-on from their pages, and SQL access of a role of their own."""
 
     redirect_hosts: tuple[str, ...] = ()  # whose absolute addresses password.asp may lead to
+    # On whose pages forms and links may sign somebody on in place of somebody else without a question;
+    # `redirect_hosts` are meant as well.
+    sign_on_hosts: tuple[str, ...] = ()
     md5_login: bool = True  # login.asp also takes the MD5 of a password
     integrations: tuple[Integration, ...] = Field((), max_length=50)  # who may sign tickets for /sso
     sql_listen: str = ""  # "host:port" of the embedded database for the OA's role; "" = its socket only
@@ -39,7 +42,7 @@ class Oa(Section):
     timezone: str = ""  # of dates in the tables, such as "Asia/Shanghai"; "" = the server's
     websent_days: int = Field(30, gt=0)  # how long rows are kept once they are done
 
-    @field_validator("redirect_hosts")
+    @field_validator("redirect_hosts", "sign_on_hosts")
     @classmethod
     def _hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
         for host in hosts:

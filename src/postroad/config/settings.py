@@ -18,7 +18,9 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from postroad.config.audit import AuditLog
 from postroad.config.delivery import Delivery
+from postroad.config.edm import Edm
 from postroad.config.imap import Imap
 from postroad.config.listen import Listen
 from postroad.config.log import Log
@@ -54,8 +56,10 @@ class Settings(BaseSettings):
     shaping: Annotated[tuple[ShapingRule, ...], Field(max_length=MAX_RULES), AfterValidator(are_apart)] = ()
     storage: Storage = Storage()
     sign_in: SignInLimits = SignInLimits()
+    audit: AuditLog = AuditLog()
     web: Web = Web()
     oa: Oa = Oa()
+    edm: Edm = Edm()
     log: Log = Log()
 
     @property

@@ -167,6 +167,15 @@ class LimitReached(DirectoryError):
         super().__init__(f"there may be at most {limit} {what}", what=what, limit=limit)
 
 
+class NotAllowed(DirectoryError):
+    """Who asks may not do this there; `where` is a domain or "the server"."""
+
+    code = "not-allowed"
+
+    def __init__(self, where: str) -> None:
+        super().__init__(f"you may not administer {where}", where=where)
+
+
 class SignInRefused(DirectoryError):
     """The base of all refusals at the door."""
 

@@ -12,7 +12,7 @@ import os
 import re
 import unicodedata
 from base64 import b64encode
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -108,15 +108,12 @@ class PasswordHashing:
         """Return the hash of a new password as a PHC string. Raises `TooBusyToHash`."""
         return await self._run(lambda: self._hasher.hash(prepare(password)))
 
-    async def verify(
-        self, password_hash: str | None, password: str, gate: Callable[[], Awaitable[None]] | None = None
-    ) -> bool:
+    async def verify(self, password_hash: str | None, password: str) -> bool:
         """Whether `password` fits; None stands for an account that does not exist and costs the same time.
 
-        `gate` is awaited when it is this check's turn, just before the work, and stops it by raising: what
-        was true when a thousand checks lined up need not be true any more. Raises `TooBusyToHash`.
+        Raises `TooBusyToHash`.
         """
-        return await self._run(lambda: self._verify(password_hash, password), gate)
+        return await self._run(lambda: self._verify(password_hash, password))
 
     def is_outdated(self, password_hash: str) -> bool:
         """Whether the hash was made with other parameters than today's."""
@@ -133,16 +130,12 @@ class PasswordHashing:
             return False
         return password_hash is not None
 
-    async def _run(
-        self, work: Callable[[], _Result], gate: Callable[[], Awaitable[None]] | None = None
-    ) -> _Result:
+    async def _run(self, work: Callable[[], _Result]) -> _Result:
         if self._waiting >= MAX_WAITING:
             raise TooBusyToHash
         self._waiting += 1
         try:
             async with self._slots:
-                if gate is not None:
-                    await gate()
                 return await asyncio.get_running_loop().run_in_executor(self._executor, work)
         finally:
             self._waiting -= 1

@@ -21,6 +21,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from postroad.db.advisory_locks import session_lock
+from postroad.db.pool import transaction_of
 
 if TYPE_CHECKING:
     from postroad.db.pool import Connection, Database
@@ -78,7 +79,7 @@ class Claim:
 
         What is written in it happens exactly once for each event.
         """
-        async with self._connection.transaction():
+        async with transaction_of(self._connection):
             yield self._connection
             if self.events:
                 await self._connection.execute(_ACKNOWLEDGE, self._name, self.events[-1].position)
@@ -171,29 +172,29 @@ class EventReader:
 
 
 class Retention:
-    """Forgets events that every reader has seen, after a while, and very old ones in any case."""
+    """Forgets events that every reader has seen, after a while, and very old ones in any case.
 
-    def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
-        """`clock` gives the time in UTC."""
+    Ages are the database's: by a worker's clock, one that is ahead would forget what nobody has read.
+    """
+
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._clock = clock
 
     async def sweep(self) -> int:
         """Delete what need not be kept, in batches; gives how many went. Raises `DatabaseUnavailable`."""
-        now = self._clock()
         total = 0
         while True:
             status = await self._database.execute(
                 """
                 DELETE FROM event WHERE id IN (
                     SELECT e.id FROM event e
-                    WHERE e.created_at < $1
-                       OR (e.created_at < $2 AND NOT EXISTS (
+                    WHERE e.created_at < now() - $1::interval
+                       OR (e.created_at < now() - $2::interval AND NOT EXISTS (
                             SELECT FROM event_consumer c WHERE c.position < e.id))
                     ORDER BY e.id LIMIT $3)
                 """,
-                now - KEEP_UNREAD,
-                now - KEEP_READ,
+                KEEP_UNREAD,
+                KEEP_READ,
                 SWEEP_BATCH,
             )
             deleted = int(status.rsplit(" ", 1)[1])

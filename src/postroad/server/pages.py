@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 from starlette.routing import BaseRoute
 
+from postroad.bridges.edm.service import EdmApi
 from postroad.bridges.jdmail.login_cgi import LoginCgi
 from postroad.bridges.oa.login import Login
 from postroad.bridges.oa.password import PasswordChange
 from postroad.bridges.oa.ticket import TicketSignOn
 from postroad.bridges.webmail import Webmail
+from postroad.campaigns.principals import CUSTOMERS
 from postroad.config import Settings
 from postroad.server.parts import Parts
 from postroad.web.app import Services, WebApplication, create_app
@@ -26,7 +28,12 @@ def open_pages(settings: Settings, parts: Parts) -> WebApplication:
             *PasswordChange(webmail, parts.sign_in, parts.accounts, oa.redirect_hosts).routes(),
             *TicketSignOn(webmail, parts.sign_in, parts.tickets, oa.integrations, parts.clock).routes(),
             *LoginCgi(webmail, parts.sign_in).routes(),
+            *EdmApi(parts.campaigns, check_customer, settings.edm, parts.clock, webmail.client).routes(),
         ]
+
+    async def check_customer(username: str, password: str, client: str) -> int:
+        principal = await parts.sign_in.check(username, password, client, "api", kinds=CUSTOMERS)
+        return principal.id
 
     return create_app(
         Services(
@@ -47,4 +54,5 @@ def open_pages(settings: Settings, parts: Parts) -> WebApplication:
         settings.web,
         parts.clock,
         beside=beside,
+        sign_on_hosts={*settings.oa.redirect_hosts, *settings.oa.sign_on_hosts},
     )

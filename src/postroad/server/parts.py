@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from postroad.bridges.oa.service import OaSql, open_oa_sql
+from postroad.campaigns.service import Campaigns, open_campaigns
 from postroad.config import Settings
 from postroad.db.advisory_locks import AdvisoryLocks
 from postroad.db.jobs import REMOVING_BLOBS
@@ -19,11 +20,16 @@ from postroad.db.tasks import TaskSupervisor
 from postroad.directory.addresses.accounts import Accounts
 from postroad.directory.addresses.domains import Domains
 from postroad.directory.addresses.resolver import Resolver
+from postroad.directory.identity.administrators import Administrators
 from postroad.directory.identity.attempts import Attempts
+from postroad.directory.identity.audit import Audit
+from postroad.directory.identity.control_accounts import ControlAccounts
+from postroad.directory.identity.known_origins import KnownOrigins
 from postroad.directory.identity.sessions import Sessions
 from postroad.directory.identity.sign_in import SignIn
 from postroad.directory.identity.tickets import Tickets
 from postroad.directory.passwords import PasswordHashing
+from postroad.dns.lookups import Lookups
 from postroad.events.outbox import Outbox
 from postroad.events.reader import Retention
 from postroad.mailstore.append import Append
@@ -66,6 +72,9 @@ class Parts:
     resolver: Resolver
     sign_in: SignIn
     sessions: Sessions
+    administrators: Administrators
+    control_accounts: ControlAccounts
+    audit: Audit
     tickets: Tickets
     folders: Folders
     entries: Entries
@@ -81,6 +90,7 @@ class Parts:
     transport: Transport
     indexer: Indexer
     oa_sql: OaSql
+    campaigns: Campaigns
     jobs: Sequence[Job]
 
 
@@ -110,7 +120,7 @@ async def open_parts(
         accounts = Accounts(database, outbox, hashing, ensure_defaults_in)
         domains = Domains(database, accounts, clock)
         resolver = Resolver(database, settings.hostname, listener)
-        sign_in = SignIn(database, hashing, settings.sign_in, clock, listener)
+        sign_in = SignIn(database, hashing, settings.sign_in, listener)
         sessions = Sessions(database, timedelta(seconds=settings.web.session_seconds), clock)
         tickets = Tickets(database, clock)
 
@@ -150,8 +160,12 @@ async def open_parts(
             joining=transport.joining,
             clock=clock,
         )
+        lookups = Lookups(settings.delivery.resolver)
+        stack.push_async_callback(lookups.close)
+        campaigns = open_campaigns(database, hashing, lookups, settings.edm, settings.hostname)
         sweeper = Sweeper(database, blobs, clock)
-        attempts = Attempts(database, settings.sign_in, clock)
+        attempts = Attempts(database, settings.sign_in)
+        audit = Audit(database, timedelta(days=settings.audit.days))
         yield Parts(
             clock=clock,
             tasks=tasks,
@@ -161,6 +175,9 @@ async def open_parts(
             resolver=resolver,
             sign_in=sign_in,
             sessions=sessions,
+            administrators=Administrators(database, hashing),
+            control_accounts=ControlAccounts(database, hashing, sign_in),
+            audit=audit,
             tickets=tickets,
             folders=folders,
             entries=entries,
@@ -176,8 +193,11 @@ async def open_parts(
             transport=transport,
             indexer=Indexer(database, blobs, is_busy=lambda: transport.group.is_busy),
             oa_sql=oa_sql,
+            campaigns=campaigns,
             jobs=(
-                Job("sign-in failures", timedelta(minutes=5), attempts.sweep),
+                Job("sign-in attempts", timedelta(minutes=5), attempts.sweep),
+                Job("known origins", timedelta(hours=6), KnownOrigins(database).sweep),
+                Job("audit log", timedelta(hours=6), audit.sweep),
                 Job("sessions", timedelta(hours=1), sessions.sweep),
                 Job("sign-on tickets", timedelta(minutes=10), tickets.sweep),
                 Job(REMOVING_BLOBS[0], timedelta(minutes=1), sweeper.sweep),
@@ -185,7 +205,9 @@ async def open_parts(
                 Job("sent OA rows", timedelta(hours=1), oa_sql.retention.sweep),
                 Job("OA views of removed accounts", timedelta(minutes=1), oa_sql.views.sweep),
                 Job("delivery rates", timedelta(minutes=10), partial(sweep_rates, database)),
-                Job("events", timedelta(hours=1), Retention(database, clock).sweep),
+                Job("removed contacts", timedelta(minutes=15), campaigns.contacts.purge),
+                Job("counted calls", timedelta(hours=1), campaigns.limits.sweep),
+                Job("events", timedelta(hours=1), Retention(database).sweep),
             ),
         )
 

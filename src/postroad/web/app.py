@@ -5,7 +5,7 @@ file, no clock and no environment of its own.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -32,6 +32,7 @@ from postroad.web.mail.actions import Actions
 from postroad.web.mail.approvals import ApprovalPages, Approvals, NothingWaits
 from postroad.web.mail.composing import Composing, People
 from postroad.web.mail.drafts import Drafts
+from postroad.web.mail.handover import Handover
 from postroad.web.mail.listing import Listing
 from postroad.web.mail.live import ChangeFeed, Live
 from postroad.web.mail.message_parts import MessageParts
@@ -98,8 +99,12 @@ def create_app(
     *,
     monotonic: Callable[[], float] = time.monotonic,
     beside: Callable[[SignOn], Sequence[BaseRoute]] = lambda _: (),
+    sign_on_hosts: Collection[str] = (),
 ) -> WebApplication:
-    """Build the webmail. `beside` makes the routes of bridges that lead into it; they come first."""
+    """Build the webmail. `beside` makes the routes of bridges that lead into it; they come first.
+
+    Pages on `sign_on_hosts` may sign somebody on in place of somebody else without a question.
+    """
     pages = Pages(Assets.load(), vocabulary)
     visits = Visits(services.sessions, Languages(), pages, clock, settings.trusted_proxies)
     surroundings = Surroundings(services.folders, services.quota)
@@ -107,13 +112,22 @@ def create_app(
     parts = MessageParts(services.messages)
     live = Live(visits, services.changes, services.sessions, monotonic)
     drafts = Drafts(services.folders, services.entries, services.messages, services.append, clock)
-    sign_on = SignOn(visits, services.sessions, settings.session_seconds)
+    handover = Handover(visits, services.sign_in, services.sessions, settings.session_seconds)
+    sign_on = SignOn(
+        visits,
+        services.sign_in,
+        services.sessions,
+        handover,
+        settings.session_seconds,
+        sign_on_hosts,
+    )
     all_routes: list[BaseRoute] = [
         *beside(sign_on),
         Route("/", _to_mail, methods=["GET"]),
         Route("/favicon.ico", _icon, methods=["GET"]),
         Route("/mail/", _to_mail, methods=["GET"]),
         Mount("/mail/static", _Static(directory=STATIC)),
+        *handover.routes(),
         *SigningIn(
             visits, sign_on, services.accounts, services.sign_in, services.sessions, settings.session_seconds
         ).routes(),

@@ -84,13 +84,11 @@ async def test_an_account_without_one_gets_it_when_the_password_is_next_given(
 
 
 async def test_a_wrong_md5_is_one_failure_and_a_right_one_resets(house: House, wang: Account) -> None:
-    for number in range(LIMITS.account_failures - 1):
+    for number in range(LIMITS.pair_failures - 1):
         assert not await enters(house, md5(f"guess {number}"))
     assert await enters(house, md5(PASSWORD))
-    assert (
-        await house.database.fetchval("SELECT count(*) FROM sign_in_failure WHERE subject ~ 'account'") == 0
-    )
-    for number in range(LIMITS.account_failures):
+    assert await house.database.fetchval("SELECT count(*) FROM sign_in_attempt WHERE subject ~ '^pair'") == 0
+    for number in range(LIMITS.pair_failures):
         assert not await enters(house, md5(f"another guess {number}"))
     with pytest.raises(TooManyFailures):
         await enters(house, md5("one more"))

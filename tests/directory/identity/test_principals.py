@@ -94,8 +94,8 @@ async def test_a_name_is_taken_once_a_kind(house: House) -> None:
 async def test_failures_are_counted_by_kind_and_name(house: House) -> None:
     await house.accounts.add(address("wang@example.com"), PASSWORD)
     await add(house, Kind.CUSTOMER, 7, "wang@example.com")
-    for number in range(LIMITS.account_failures):
-        await refusal(house, "wang@example.com", f"guess {number}", *CUSTOMERS, client=f"192.0.2.{number}")
+    for number in range(LIMITS.pair_failures):
+        await refusal(house, "wang@example.com", f"guess {number}", *CUSTOMERS)
     assert await refusal(house, "wang@example.com", PASSWORD, *CUSTOMERS) == "too-many-failures"
     assert await refusal(house, "wang@example.com", PASSWORD, Kind.ACCOUNT) == "in"
 

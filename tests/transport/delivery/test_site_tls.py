@@ -8,16 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from postroad.config import ShapingRule
 from postroad.dns.lookups import Lookups
 from postroad.protocols.smtp.client import TlsUse
+from postroad.protocols.smtp.envelope import Envelope
 from postroad.transport.delivery.connections import CannotConnect, Session, Timeouts
 from postroad.transport.delivery.connector import Connector
 from postroad.transport.delivery.destinations import Destinations, OwnDoor
 from postroad.transport.delivery.security import Security, site_security
 from postroad.transport.delivery.shaping import SiteTls
+from postroad.transport.service import Transport
 from tests.certificates import Authority
 from tests.name_server import name_server
 from tests.sink import Sink, running
+from tests.transport.conftest import House, mail, recipients
 
 ZONE = {("there.example", "MX"): ["10 mx.there.example."], ("mx.there.example", "A"): ["127.0.0.1"]}
 OWN = OwnDoor("mx.here.example", "127.0.0.9", 25)
@@ -96,3 +100,40 @@ def test_a_rule_asks_for_more_than_the_smart_host_needs_and_never_for_less() -> 
     assert site_security("off", Security(TlsUse.OPPORTUNISTIC)) == Security(TlsUse.OFF)
     assert site_security("required", Security(TlsUse.OFF)) == encrypted
     assert site_security(None, Security(TlsUse.OFF)) == Security(TlsUse.OFF)
+
+
+async def test_mail_waits_where_its_rule_is_not_met_and_shares_no_connection_with_others(
+    house: House, authority: Authority
+) -> None:
+    """Two domains of one MX host: one must have TLS, the other takes what there is."""
+    zone = {
+        ("bank.example", "MX"): ["10 mx.there.example."],
+        ("shop.example", "MX"): ["10 mx.there.example."],
+        ("mx.there.example", "A"): ["127.0.0.1"],
+    }
+    rule = ShapingRule(name="bank", domains=("bank.example",), tls="verified")
+    anna = await house.account()
+
+    async def send(worker: Transport, *addresses: str) -> None:
+        await worker.acceptance.accept(
+            Envelope(anna.address, recipients(*addresses)), mail(), house.session(anna)
+        )
+
+    async with running(Sink()) as sink, name_server(zone) as server:
+        delivery = {"resolver": server.address, "mx_port": sink.port}
+        async with house.worker(delivery=delivery, shaping=[rule], backoff_seconds=60) as worker:
+            await send(worker, "a@bank.example", "a@shop.example", "b@bank.example", "b@shop.example")
+            await sink.wait_for(2)
+
+            async def are_deferred() -> bool:
+                return [row["last_text"] is not None for row in await house.queued()] == [True, True]
+
+            await house.until(are_deferred)
+        assert set(sink.recipients) == {"a@shop.example", "b@shop.example"}
+        assert not any("bank.example" in line for line in sink.lines)
+        assert all("does not offer TLS" in row["last_text"] for row in await house.queued())
+        sink.tls = authority.server("mx.there.example")
+        async with house.worker(delivery=delivery, shaping=[rule]) as worker:
+            await send(worker, "c@bank.example")
+            await sink.wait_for(3)
+        assert sink.mails[-1].is_tls and sink.recipients[-1] == "c@bank.example"

@@ -96,9 +96,9 @@ class LoginCgi:
             raise HTTPException(400) from problem
         place: Place = "mailbox" if link.recipient is None else "compose"
         recipient = link.recipient or ""
-        client = self._webmail.client(request)
+        client, device = self._webmail.client(request), self._webmail.device(request)
         try:
-            principal = await self._sign_in.check(link.account, link.password, client, "web")
+            principal = await self._sign_in.check(link.account, link.password, client, "web", device=device)
         except SignInRefused as refusal:
             return self._webmail.refused(request, refusal, place, link.account, recipient)
         return await self._webmail.enter(request, principal, place, recipient)

@@ -62,9 +62,11 @@ class Login:
         account, password = form.get(names[0]).strip(), form.get(names[1])
         if not password and not (request.method == "POST" and form.has(*names)):
             return await self._webmail.page(request, place, account)
-        client = self._webmail.client(request)
+        client, device = self._webmail.client(request), self._webmail.device(request)
         try:
-            principal = await self._sign_in.check(account, password, client, "web", takes_md5=takes_md5)
+            principal = await self._sign_in.check(
+                account, password, client, "web", takes_md5=takes_md5, device=device
+            )
         except SignInRefused as refusal:
             return self._webmail.refused(request, refusal, place, account)
         return await self._webmail.enter(request, principal, place)

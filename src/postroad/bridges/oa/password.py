@@ -79,8 +79,8 @@ class PasswordChange:
         account, new, old = (_present(form, name) for name in names)
         target = self._target(request.url.path, given, form)
         try:
-            client = self._webmail.client(request)
-            principal = await self._sign_in.check(account, old, client, "web")
+            client, device = self._webmail.client(request), self._webmail.device(request)
+            principal = await self._sign_in.check(account, old, client, "web", device=device)
             await self._accounts.set_password(principal.address, new)
         except WeakPassword as refusal:
             raise _Refused(400, str(refusal)) from refusal

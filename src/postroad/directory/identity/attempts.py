@@ -1,16 +1,20 @@
-"""Limits on guessing passwords, counted by account and by client over all doors, workers and machines.
+"""Limits on guessing passwords, counted over all entrances, workers and machines; the SQL of
+`sign_in_attempt`.
 
-One upsert a failure, atomic; the SQL of `sign_in_failure`. IPv6 clients are counted by their /64, which is
-what one customer gets (RFC 6177). The table stays bounded: whatever a flood of invented names writes is
-swept away.
+A try counts before its password is checked: forty at once are forty. It counts for the name from this client,
+for the client whatever name it tries, and for the name whoever asks. An origin that the principal has signed
+in from before is spared what strangers can fill up: a known network the count of the name, a known device
+every count but its own. IPv6 clients are counted by their /64, which is what one customer gets (RFC 6177).
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 from postroad.config import SignInLimits
@@ -18,155 +22,235 @@ from postroad.db.pool import Database
 from postroad.directory.errors import TooManyFailures
 from postroad.directory.principals import Kind
 
-MAX_ROWS = 100_000  # after a sweep; 15 MB
-SWEEP_EVERY = 2_000  # failures seen by one worker; between sweeps the table grows by that much a worker
+MAX_ROWS = 200_000  # after a sweep; 30 MB
+SWEEP_EVERY = (
+    2_000  # failures seen by one worker; between sweeps the table grows by thrice that much a worker
+)
 MAX_BLOCKS_KNOWN = 10_000
+# The third failure of a name from one client is answered late, the next ones later still: somebody who
+# mistypes does not notice, a program that guesses does.
+FREE_FAILURES = 2
+DELAY_SECONDS = 0.5
+MAX_DELAY_SECONDS = 4.0
+# Tries that fill a count may all be right (a mail program on many workers): wait for their outcome this long.
+WAITS_FOR_OTHERS = (0.1, 0.2, 0.4, 0.8)
 
-
-# $1 and $2: subjects, and how many failures each may have. $3: now. $4: what began before has passed. $5: the
-# end of a block that begins now.
-_IS_OVER = "(f.blocked_until <= $3 OR f.window_start <= $4::timestamptz)"  # the row counts from the beginning
-# ON CONFLICT sees only the row and what was proposed, so its limit is looked up.
-_MOST = "($2::int[])[array_position($1::text[], f.subject)]"
-_RECORD = f"""
-INSERT INTO sign_in_failure AS f (subject, failures, window_start, blocked_until)
-SELECT subject, 1, $3::timestamptz, CASE WHEN most <= 1 THEN $5::timestamptz END
-FROM unnest($1::text[], $2::int[]) AS t (subject, most)
+_RESERVE = """
+INSERT INTO sign_in_attempt AS a (subject, tries, most, ends_at)
+SELECT subject, 1, most, now() + $3::interval
+FROM unnest($1::text[], $2::int[]) AS asked(subject, most)
 ON CONFLICT (subject) DO UPDATE SET
-    failures = CASE WHEN {_IS_OVER} THEN 1 ELSE f.failures + 1 END,
-    window_start = CASE WHEN {_IS_OVER} THEN $3 ELSE f.window_start END,
-    blocked_until = CASE
-        WHEN f.blocked_until > $3 THEN f.blocked_until
-        WHEN {_IS_OVER} THEN excluded.blocked_until
-        WHEN f.failures + 1 >= {_MOST} THEN $5
-    END
-RETURNING subject, blocked_until
+    tries = CASE WHEN a.ends_at <= now() THEN 1 ELSE a.tries + 1 END,
+    most = excluded.most,
+    is_blocked = false,
+    ends_at = CASE WHEN a.ends_at <= now() THEN excluded.ends_at ELSE a.ends_at END
+WHERE a.ends_at <= now() OR a.tries < excluded.most
+RETURNING subject, tries
+"""
+_RETURN = """
+UPDATE sign_in_attempt SET tries = tries - 1
+WHERE subject = ANY($1::text[]) AND tries > 0 AND NOT is_blocked
+"""
+_SUCCEED = """
+WITH forgiven AS (DELETE FROM sign_in_attempt WHERE subject = $2 AND NOT (is_blocked AND ends_at > now()))
+UPDATE sign_in_attempt SET tries = tries - 1
+WHERE subject = ANY($1::text[]) AND tries > 0 AND NOT is_blocked
+"""
+_BLOCK = """
+UPDATE sign_in_attempt SET is_blocked = true, ends_at = now() + $2::interval
+WHERE subject = ANY($1::text[]) AND tries >= most AND NOT is_blocked
+RETURNING subject
+"""
+_FULL = """
+SELECT subject, is_blocked, extract(epoch FROM ends_at - now())::float8 AS seconds
+FROM sign_in_attempt WHERE subject = ANY($1::text[]) AND ends_at > now() AND tries >= most
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Who is asking: the account's subject, and the client's or None when it has no limit."""
+    """Who is asking. `client` and `device` are None without one that counts; `known` is a known origin."""
 
-    account: str
+    name: str
     client: str | None
+    device: str | None
+    known: str | None = None
+
+    @property
+    def network(self) -> str:
+        """The origin that an address stands for."""
+        return self.client or "loopback"
+
+    @property
+    def origins(self) -> list[str]:
+        """What may be known of where this comes from, the surest first."""
+        return [self.network] if self.device is None else [self.device, self.network]
+
+    @property
+    def pair(self) -> str:
+        """The subject that only this name from this origin counts in."""
+        where = self.device if self._is_from_device and self.device is not None else self.network
+        return f"pair:{self.name} from {where}"
 
     @property
     def subjects(self) -> list[str]:
-        """The rows this attempt counts in, in the order in which every transaction locks them."""
-        return [self.account] if self.client is None else [self.account, self.client]
+        """Everything this attempt counts in, in the order in which every transaction locks it."""
+        subjects = [self.pair]
+        if self.client is not None and not self._is_from_device:
+            subjects.append(self.client)
+        if self.known is None:
+            subjects.append(self.name)
+        return sorted(subjects)
+
+    @property
+    def _is_from_device(self) -> bool:
+        return self.known is not None and self.known == self.device
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A try that was counted and is not judged yet; `tries` are those of the pair, this included."""
+
+    attempt: Attempt
+    tries: int
+    filled: Sequence[str]  # the subjects that have no try left after this one
 
 
 class Attempts:
-    """Counts failures. `clock` gives the time in UTC; loopback clients have no limit of their own.
+    """Counts tries. `monotonic` measures how long this worker refuses by itself; `pause` delays answers.
 
-    Behind a proxy on this machine every client looks like loopback until the proxy is named in the
-    settings; the limits by account still hold.
+    Loopback clients have no limit of their own: behind a proxy on this machine every client looks like that
+    until the proxy is named in the settings; the limits by name still hold.
     """
 
-    def __init__(self, database: Database, limits: SignInLimits, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        limits: SignInLimits,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._database = database
         self._limits = limits
-        self._clock = clock
-        self._blocks: dict[str, datetime] = {}
+        self._monotonic = monotonic
+        self._pause = pause
+        self._blocks: dict[str, float] = {}
         self._seen = 0
 
-    def attempt(self, kind: Kind, name: str, client: str) -> Attempt:
-        """Name the subjects of an attempt to sign in as `name` of a kind from the address `client`."""
-        return Attempt(f"{kind}:{name}", client_subject(client))
+    def attempt(self, kind: Kind, name: str, client: str, device: str | None = None) -> Attempt:
+        """Describe a try to sign in as `name` of a kind from the address `client`, by a device or none."""
+        return Attempt(f"{kind}:{name}", client_subject(client), device)
 
-    async def check(self, attempt: Attempt) -> bool:
-        """Raise `TooManyFailures` while a subject is blocked; say whether the account has failures."""
-        now = self._clock()
-        rows = await self._database.fetch(
-            "SELECT subject, blocked_until FROM sign_in_failure WHERE subject = ANY($1::text[])",
-            attempt.subjects,
-        )
-        found = {row["subject"]: row["blocked_until"] for row in rows}
-        for subject in attempt.subjects:
-            self._learn(subject, found.get(subject), now)
-        until = max((moment for moment in found.values() if moment is not None), default=None)
-        if until is not None and until > now:
-            raise TooManyFailures(math.ceil((until - now).total_seconds()))
-        return attempt.account in found
-
-    def check_known(self, attempt: Attempt, *, is_known_client: bool) -> None:
+    def check_remembered(self, attempt: Attempt) -> None:
         """Raise `TooManyFailures` for what this worker knows to be blocked, without asking the database.
 
-        For answers from memory: there a guess would cost nothing, so a blocked guesser must not get one. A
-        client that signed in rightly before is let in even while strangers have got the account blocked.
+        Also for answers from memory: there a guess would cost nothing, so a blocked guesser must not get one.
         """
-        now = self._clock()
+        now = self._monotonic()
         for subject in attempt.subjects:
             until = self._blocks.get(subject)
             if until is None:
                 continue
             if until <= now:
                 del self._blocks[subject]
-            elif not (is_known_client and subject == attempt.account):
-                raise TooManyFailures(math.ceil((until - now).total_seconds()))
+            else:
+                raise TooManyFailures(math.ceil(until - now))
 
-    async def record(self, attempt: Attempt) -> None:
-        """Count one failure for the account and for the client."""
-        limits = [self._limits.account_failures, self._limits.client_failures][: len(attempt.subjects)]
-        now = self._clock()
-        rows = await self._database.fetch(
-            _RECORD,
-            attempt.subjects,
-            limits,
-            now,
-            now - timedelta(seconds=self._limits.window_seconds),
-            now + timedelta(seconds=self._limits.block_seconds),
-        )
-        for row in rows:
-            self._learn(row["subject"], row["blocked_until"], now)
+    async def reserve(self, attempt: Attempt) -> Reservation:
+        """Count a try before it is made. Raises `TooManyFailures` when there is none left."""
+        self.check_remembered(attempt)
+        for seconds in (*WAITS_FOR_OTHERS, None):
+            reservation = await self._reserve(attempt)
+            if reservation is not None:
+                return reservation
+            left = await self._refusal(attempt, is_last=seconds is None)
+            if left is not None:
+                raise TooManyFailures(left)
+            await self._pause(seconds or 0)
+        raise TooManyFailures(1)
+
+    async def failed(self, reservation: Reservation) -> None:
+        """Let the try stand: it was wrong. Answers late to who guesses on."""
+        if reservation.filled:
+            seconds = self._limits.block_seconds
+            blocked = await self._database.fetch(_BLOCK, reservation.filled, timedelta(seconds=seconds))
+            for row in blocked:
+                self._learn(row["subject"], self._monotonic() + seconds)
         self._seen += 1
         if self._seen % SWEEP_EVERY == 0:
             await self.sweep()
+        late = DELAY_SECONDS * (reservation.tries - FREE_FAILURES)
+        if late > 0:
+            await self._pause(min(late, MAX_DELAY_SECONDS))
 
-    async def reset(self, attempt: Attempt) -> None:
-        """Forget the account's failures after a right password. The client's stay: it may guess at others.
-
-        A block stays too: who is let in from memory while strangers guess must not let them go on.
-        """
+    async def succeeded(self, reservation: Reservation) -> None:
+        """Take the try back: it was right. The pair's failures are forgiven, those of others are not."""
+        attempt = reservation.attempt
         await self._database.execute(
-            "DELETE FROM sign_in_failure "
-            "WHERE subject = $1 AND (blocked_until IS NULL OR blocked_until <= $2::timestamptz)",
-            attempt.account,
-            self._clock(),
+            _SUCCEED, [subject for subject in attempt.subjects if subject != attempt.pair], attempt.pair
+        )
+
+    async def not_made(self, reservation: Reservation) -> None:
+        """Take the try back: nobody looked at the password."""
+        await self._database.execute(_RETURN, reservation.attempt.subjects)
+
+    async def forgive(self, attempt: Attempt) -> None:
+        """Begin the pair's count anew after a right password; what is blocked stays blocked."""
+        await self._database.execute(
+            "DELETE FROM sign_in_attempt WHERE subject = $1 AND NOT (is_blocked AND ends_at > now())",
+            attempt.pair,
         )
 
     async def sweep(self, most_rows: int = MAX_ROWS) -> int:
         """Remove what no longer counts, and above `most_rows` the smallest counts. Returns how many went."""
-        now = self._clock()
-        window = timedelta(seconds=self._limits.window_seconds)
-        expired = await self._database.fetchval(
+        expired = await self._database.fetch("DELETE FROM sign_in_attempt WHERE ends_at <= now() RETURNING 1")
+        surplus = await self._database.fetch(
             """
-            WITH gone AS (
-                DELETE FROM sign_in_failure
-                WHERE coalesce(blocked_until, window_start + $2::interval) <= $1 RETURNING 1)
-            SELECT count(*) FROM gone
-            """,
-            now,
-            window,
-        )
-        surplus = await self._database.fetchval(
-            """
-            WITH gone AS (
-                DELETE FROM sign_in_failure WHERE subject IN (
-                    SELECT subject FROM sign_in_failure
-                    ORDER BY blocked_until IS NULL, failures DESC, window_start DESC OFFSET $1)
-                RETURNING 1)
-            SELECT count(*) FROM gone
+            DELETE FROM sign_in_attempt WHERE subject IN (
+                SELECT subject FROM sign_in_attempt
+                ORDER BY is_blocked DESC, tries DESC, ends_at DESC OFFSET $1)
+            RETURNING 1
             """,
             most_rows,
         )
-        return int(expired + surplus)
+        return len(expired) + len(surplus)
 
-    def _learn(self, subject: str, until: datetime | None, now: datetime) -> None:
-        if until is None or until <= now:
-            self._blocks.pop(subject, None)
-            return
+    async def _reserve(self, attempt: Attempt) -> Reservation | None:
+        subjects = attempt.subjects
+        most = {subject: self._most(attempt, subject) for subject in subjects}
+        rows = await self._database.fetch(
+            _RESERVE,
+            subjects,
+            [most[subject] for subject in subjects],
+            timedelta(seconds=self._limits.window_seconds),
+        )
+        tries = {row["subject"]: row["tries"] for row in rows}
+        if len(tries) < len(subjects):
+            await self._database.execute(_RETURN, list(tries))
+            return None
+        filled = [subject for subject in subjects if tries[subject] >= most[subject]]
+        return Reservation(attempt, tries[attempt.pair], filled)
+
+    def _most(self, attempt: Attempt, subject: str) -> int:
+        if subject == attempt.pair:
+            return self._limits.pair_failures
+        return self._limits.client_failures if subject == attempt.client else self._limits.account_failures
+
+    async def _refusal(self, attempt: Attempt, *, is_last: bool) -> int | None:
+        """How many seconds to refuse for; None when what fills the counts may still be right."""
+        rows = await self._database.fetch(_FULL, attempt.subjects)
+        now = self._monotonic()
+        blocked = [row for row in rows if row["is_blocked"]]
+        for row in blocked:
+            self._learn(row["subject"], now + row["seconds"])
+        if blocked:
+            seconds: float = max(row["seconds"] for row in blocked)
+            return max(1, math.ceil(seconds))
+        return 1 if is_last else None
+
+    def _learn(self, subject: str, until: float) -> None:
+        self._blocks.pop(subject, None)
         if len(self._blocks) >= MAX_BLOCKS_KNOWN:
             del self._blocks[next(iter(self._blocks))]
         self._blocks[subject] = until

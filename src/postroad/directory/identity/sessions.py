@@ -72,8 +72,11 @@ class Sessions:
         self._idle = idle
         self._clock = clock
 
-    async def open(self, principal: Principal) -> str:
-        """Open a session for who signed in and return its token (43 characters for a cookie)."""
+    async def open(self, principal: Principal, at_most: timedelta | None = None) -> str:
+        """Open a session for who signed in and return its token (43 characters for a cookie).
+
+        One that is opened for `at_most` a short time waits to be kept (`keep`).
+        """
         token = secrets.token_urlsafe(32)
         now = self._clock()
         async with self._database.transaction() as connection:
@@ -96,7 +99,7 @@ class Sessions:
                 principal.credential_version,
                 secrets.token_urlsafe(32),
                 now,
-                now + min(self._idle, LIFETIME),
+                now + min(self._idle, at_most or LIFETIME),
             )
             await connection.execute(
                 """
@@ -147,6 +150,15 @@ class Sessions:
                 expires_at,
             )
         return _session(row, expires_at)
+
+    async def keep(self, token: str) -> None:
+        """Let a session that was opened for a short time last as long as any."""
+        await self._database.execute(
+            "UPDATE web_session SET expires_at = $2 WHERE token_hash = $1 AND expires_at > $3",
+            _hash(token),
+            self._clock() + min(self._idle, LIFETIME),
+            self._clock(),
+        )
 
     async def close(self, token: str) -> None:
         """End one session; a token that is none does nothing."""

@@ -11,18 +11,18 @@ import asyncio
 import hmac
 import secrets
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from postroad.config import SignInLimits
 from postroad.db.pool import Database
 from postroad.directory.announcements import CHANNEL, Hearing, read_announcement
 from postroad.directory.cache import DependentCache
-from postroad.directory.errors import AccountDisabled, SignInBusy, WrongCredentials
+from postroad.directory.errors import AccountDisabled, SignInBusy, TooManyFailures, WrongCredentials
 from postroad.directory.identity.application_passwords import token_hash
 from postroad.directory.identity.attempts import Attempt, Attempts
+from postroad.directory.identity.known_origins import KnownOrigins, device_origin, new_device_token
 from postroad.directory.names import split_key
 from postroad.directory.passwords import (
     PasswordHashing,
@@ -52,19 +52,19 @@ MAIL_ENTRANCES: frozenset[Entrance] = frozenset(
 )  # where application passwords are good
 REMEMBERED_SECONDS = 300.0
 MAX_REMEMBERED = 20_000
-MAX_CLIENTS_REMEMBERED = 8  # a remembered check
+MAX_ORIGINS_REMEMBERED = 16  # a remembered check
 # Announcements void a credential at once, and are sent by the transaction that changes it; this bounds what
 # a break in listening could cost (`forget` is called after one).
 CREDENTIAL_SECONDS = 30.0
 MAX_CREDENTIALS = 20_000
-USED_EVERY = timedelta(minutes=10)  # how exact an application password's last use is
+USED_EVERY = 600.0  # seconds; how exact an application password's last use is
 BUSY_RETRY_SECONDS = 5
 
 
 @dataclass(slots=True)
 class _Token:
     id: int
-    last_used_at: datetime | None
+    noted_at: float | None = None  # by this worker's own clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +87,11 @@ class _Credential:
 class _Remembered:
     is_right: bool
     expires_at: float
-    clients: set[str | None]  # from which it was right
+    origins: set[str]  # from which it was right
 
 
 _TOKENS = """
-coalesce((SELECT array_agg((p.id, p.token_hash, p.last_used_at)) FROM application_password p
+coalesce((SELECT array_agg((p.id, p.token_hash)) FROM application_password p
           WHERE p.principal_id = c.principal_id AND p.kind = c.kind), '{}') AS tokens
 """
 # An account is found by its address, also in an alias domain.
@@ -124,17 +124,17 @@ class SignIn:
         database: Database,
         hashing: PasswordHashing,
         limits: SignInLimits,
-        clock: Callable[[], datetime],
         hearing: Hearing | None = None,
         *,
         monotonic: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._database = database
         self._hashing = hashing
-        self._clock = clock
         self._monotonic = monotonic
         self._is_cached = hearing is not None
-        self._attempts = Attempts(database, limits, clock)
+        self._attempts = Attempts(database, limits, monotonic=monotonic, pause=pause)
+        self._origins = KnownOrigins(database)
         self._credentials: DependentCache[_Key, _Credential] = DependentCache(
             MAX_CREDENTIALS, CREDENTIAL_SECONDS, monotonic
         )
@@ -153,12 +153,14 @@ class SignIn:
         *,
         kinds: Sequence[Kind] = ACCOUNTS,
         takes_md5: bool = False,
+        device: str = "",
     ) -> Principal:
         """Say who signs in as `username` from the IP address `client`: the first of `kinds` that has it.
 
         Accounts are named by their address, also in an alias domain. Application passwords are good at the
         mail entrances only. With `takes_md5` the MD5 of the password is as good as the password; what looks
-        like one is tried as a password first, and both count as one try.
+        like one is tried as a password first, and both count as one try. `device` is the token that a
+        browser got from `remember_device`: who signed in with it before is not locked out by strangers.
         Raises `WrongCredentials`, `AccountDisabled`, `TooManyFailures`, `SignInBusy` and
         `DatabaseUnavailable`.
         """
@@ -170,7 +172,8 @@ class SignIn:
             # Memory may say yes by itself, never no: a password changed this instant must open at once,
             # and beside a hash, one read more costs nothing.
             key, credential = await self._read_first(keys) if password else (keys[0], None)
-        attempt = self._attempts.attempt(key[0], credential.name if credential else key[1], client)
+        name = credential.name if credential else key[1]
+        attempt = self._attempts.attempt(key[0], name, client, device_origin(device))
         if credential is None:
             await self._check_password(None, key, password, attempt, entrance, takes_md5)
             raise WrongCredentials
@@ -184,6 +187,42 @@ class SignIn:
         if credential.is_disabled:
             raise AccountDisabled
         return principal
+
+    async def remember_device(self, principal: PrincipalId, device: str = "") -> str:
+        """Note that the principal has signed in with a browser; return its token, for a long-lived cookie.
+
+        `device` is the token it has already, perhaps from somebody else's sign-in.
+        """
+        origin = device_origin(device)
+        if origin is None:
+            device = new_device_token()
+            origin = device_origin(device)
+            assert origin is not None
+        await self._origins.remember(principal, origin)
+        return device
+
+    async def judged(self, username: str, kind: Kind, client: str, *, is_right: bool) -> Principal:
+        """Say who signs in by a proof that the caller has judged already, within the limits on guessing.
+
+        The proof must be cheap: it was judged before the try was counted, and its outcome is told only if the
+        try counts. Raises what `check` raises.
+        """
+        [key] = _keys(username, [kind])
+        _, credential = await self._read_first([key])
+        name = credential.name if credential else key[1]
+        attempt = self._attempts.attempt(kind, name, client)
+        if credential is not None:
+            origin = await self._origins.find(credential.principal, attempt.origins)
+            attempt = replace(attempt, known=origin)
+        reservation = await self._attempts.reserve(attempt)
+        if credential is None or not is_right:
+            await self._attempts.failed(reservation)
+            raise WrongCredentials
+        await self._attempts.succeeded(reservation)
+        await self._origins.remember(credential.principal, attempt.network)
+        if credential.is_disabled:
+            raise AccountDisabled
+        return credential.opened_by("digest")
 
     async def vouched(self, username: str, kind: Kind = Kind.ACCOUNT) -> Principal:
         """Say who `username` is, for somebody who has proved it otherwise than by a password.
@@ -245,7 +284,7 @@ class SignIn:
             row["password_hash"],
             row["md5_hash"],
             row["version"],
-            {bytes(hashed): _Token(token_id, used_at) for token_id, hashed, used_at in row["tokens"]},
+            {bytes(hashed): _Token(token_id) for token_id, hashed in row["tokens"]},
         )
         if self._is_cached:
             self._credentials.put(key, credential, (str(credential.principal),), generation)
@@ -266,9 +305,9 @@ class SignIn:
         while True:
             known = self._remembered.get(fingerprint)
             if known is not None and known.expires_at > self._monotonic():
-                self._answer_again(known, attempt)
+                await self._answer_again(known, credential, attempt)
                 if entrance not in STATELESS_ENTRANCES:
-                    await self._attempts.reset(attempt)
+                    await self._attempts.forgive(attempt)
                 return
             under_way = self._under_way.get(fingerprint)
             if under_way is None:
@@ -286,45 +325,54 @@ class SignIn:
         if not is_right:
             raise WrongCredentials
 
-    def _answer_again(self, known: _Remembered, attempt: Attempt) -> None:
+    async def _answer_again(
+        self, known: _Remembered, credential: _Credential | None, attempt: Attempt
+    ) -> None:
         """Answer from memory, within the limits.
 
         A wrong password that comes again is no new guess: the telephone that still has last week's password
         must not lock its owner out.
         """
-        is_known_client = known.is_right and attempt.client in known.clients
-        self._attempts.check_known(attempt, is_known_client=is_known_client)
-        if not known.is_right:
+        if credential is None or not known.is_right:
+            self._attempts.check_remembered(attempt)
             raise WrongCredentials
-        if len(known.clients) < MAX_CLIENTS_REMEMBERED:
-            known.clients.add(attempt.client)
+        origin = next((origin for origin in attempt.origins if origin in known.origins), None)
+        try:
+            self._attempts.check_remembered(replace(attempt, known=origin))
+        except TooManyFailures:
+            better = await self._origins.find(credential.principal, attempt.origins)
+            if better in (None, origin):
+                raise
+            self._attempts.check_remembered(replace(attempt, known=better))
+        if attempt.network not in known.origins:
+            await self._origins.remember(credential.principal, attempt.network)
+        if len(known.origins) < MAX_ORIGINS_REMEMBERED:
+            known.origins.update(attempt.origins)
 
     async def _verify(
         self, credential: _Credential | None, password: str, attempt: Attempt, takes_md5: bool
     ) -> bool:
         """Check against the hash, within the limits; None takes as long and is always wrong."""
-        has_failures = await self._attempts.check(attempt)
-
-        async def still_allowed() -> None:
-            await self._attempts.check(attempt)
-
+        if credential is not None:
+            origin = await self._origins.find(credential.principal, attempt.origins)
+            attempt = replace(attempt, known=origin)
+        reservation = await self._attempts.reserve(attempt)
         try:
             is_password = await self._hashing.verify(
-                credential.password_hash if credential else None, password, still_allowed
+                credential.password_hash if credential else None, password
             )
             is_right = is_password or (
                 takes_md5
-                and await self._hashing.verify(
-                    credential.md5_hash if credential else None, password.lower(), still_allowed
-                )
+                and await self._hashing.verify(credential.md5_hash if credential else None, password.lower())
             )
         except TooBusyToHash as error:
+            await self._attempts.not_made(reservation)
             raise SignInBusy(BUSY_RETRY_SECONDS) from error
         if credential is None or not is_right:
-            await self._attempts.record(attempt)
+            await self._attempts.failed(reservation)
             return False
-        if has_failures:
-            await self._attempts.reset(attempt)
+        await self._attempts.succeeded(reservation)
+        await self._origins.remember(credential.principal, attempt.network)
         if is_password and (
             (credential.md5_hash is None and _has_md5(credential))
             or self._hashing.is_outdated(credential.password_hash)
@@ -365,7 +413,7 @@ class SignIn:
         while len(self._remembered) >= MAX_REMEMBERED:
             del self._remembered[next(iter(self._remembered))]
         self._remembered[fingerprint] = _Remembered(
-            is_right, self._monotonic() + REMEMBERED_SECONDS, {attempt.client}
+            is_right, self._monotonic() + REMEMBERED_SECONDS, set(attempt.origins)
         )
 
     def _token(self, credential: _Credential, password: str) -> _Token | None:
@@ -373,12 +421,16 @@ class SignIn:
         return credential.tokens.get(hashed) if hashed else None
 
     async def _note_use(self, token: _Token) -> None:
-        now = self._clock()
-        if token.last_used_at is not None and now - token.last_used_at < USED_EVERY:
+        now = self._monotonic()
+        if token.noted_at is not None and now - token.noted_at < USED_EVERY:
             return
-        token.last_used_at = now
+        token.noted_at = now
         await self._database.execute(
-            "UPDATE application_password SET last_used_at = $2 WHERE id = $1", token.id, now
+            f"""
+            UPDATE application_password SET last_used_at = now()
+            WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < now() - interval '{USED_EVERY} seconds')
+            """,
+            token.id,
         )
 
 

@@ -6,7 +6,7 @@ password in it, so nothing of the request's own address goes into a page here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Literal
 from urllib.parse import urlencode
@@ -16,7 +16,9 @@ from starlette.responses import RedirectResponse, Response
 
 from postroad.directory.errors import AccountDisabled, SignInBusy, SignInRefused, TooManyFailures
 from postroad.directory.identity.sessions import Sessions
+from postroad.directory.identity.sign_in import SignIn
 from postroad.directory.principals import Principal
+from postroad.web.mail.handover import Handover, is_from, is_posted_elsewhere
 from postroad.web.shell.languages import NAMES, Dates
 from postroad.web.shell.visits import LANGUAGE_COOKIE, SESSION_COOKIE, Visits
 
@@ -34,16 +36,35 @@ _PATHS: Mapping[Place, str] = {
 
 
 class SignOn:
-    """Lets people in, or shows them the sign-in page."""
+    """Lets people in, or shows them the sign-in page.
 
-    def __init__(self, visits: Visits, sessions: Sessions, session_seconds: int) -> None:
+    Pages on `trusted_hosts` ("host" or "host:port", lower case) may sign somebody on in place of somebody
+    else without a question.
+    """
+
+    def __init__(
+        self,
+        visits: Visits,
+        sign_in: SignIn,
+        sessions: Sessions,
+        handover: Handover,
+        session_seconds: int,
+        trusted_hosts: Collection[str] = (),
+    ) -> None:
         self._visits = visits
+        self._sign_in = sign_in
         self._sessions = sessions
+        self._handover = handover
         self._session_seconds = session_seconds
+        self._trusted_hosts = frozenset(trusted_hosts)
 
     def client(self, request: Request) -> str:
         """The client's IP address, by which failures are counted."""
         return self._visits.client(request)
+
+    def device(self, request: Request) -> str:
+        """The browser's token, by which it is known to have been signed in with before."""
+        return self._visits.device(request)
 
     # -- for bridges beside the webmail
 
@@ -56,8 +77,21 @@ class SignOn:
     async def enter(
         self, request: Request, principal: Principal, place: Place, recipients: str = ""
     ) -> Response:
-        """Open a session, in place of the browser's one before, and go to `place`."""
-        return await self.open(request, principal, _path(place, recipients))
+        """Open a session and go to `place`; ask first when that would end somebody else's session.
+
+        A link on a stranger's page must not let people write in the stranger's mailbox while they take it for
+        their own.
+        """
+        next_page = _path(place, recipients)
+        if is_from(request, self._trusted_hosts):
+            return await self.open(request, principal, next_page)
+        if is_posted_elsewhere(request):
+            # The browser sent no session with it (SameSite): whether there is one shows at the next page.
+            return await self._handover.wait(request, principal, next_page)
+        visit = await self._visits.visit(request)
+        if visit is not None and visit.session.principal != principal.principal_id:
+            return await self._handover.wait(request, principal, next_page)
+        return await self.open(request, principal, next_page)
 
     def refused(
         self, request: Request, refusal: SignInRefused, place: Place, account: str = "", recipients: str = ""
@@ -79,8 +113,10 @@ class SignOn:
         before = request.cookies.get(SESSION_COOKIE, "")
         if before:
             await self._sessions.close(before)
+        device = await self._sign_in.remember_device(principal.principal_id, self._visits.device(request))
         response = RedirectResponse(next_page, 303)
         self._visits.set_session(request, response, token, self._session_seconds)
+        self._visits.set_device(request, response, device)
         session = await self._sessions.find(token)
         if session is not None and session.language in NAMES and LANGUAGE_COOKIE not in request.cookies:
             # Pages that know no account (errors, the next sign-in) speak its language too.

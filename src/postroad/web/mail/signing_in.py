@@ -74,7 +74,8 @@ class SigningIn:
             text = dates.language.say("Please sign in on this page.")
             return self._sign_on.form(request, dates, next_page, text, username, 403)
         try:
-            principal = await self._sign_in.check(username, password, self._visits.client(request), "web")
+            client, device = self._visits.client(request), self._visits.device(request)
+            principal = await self._sign_in.check(username, password, client, "web", device=device)
         except SignInRefused as refusal:
             return self._sign_on.explained(request, refusal, next_page, username)
         return await self._sign_on.open(request, principal, next_page or "/mail")
@@ -116,9 +117,9 @@ class SigningIn:
         if new != form.get("again", MAX_PASSWORD):
             return self._password_form(visit, visit.say("The two new passwords are not the same."), 422)
         address = visit.session.address
-        client = self._visits.client(visit.request)
+        client, device = self._visits.client(visit.request), self._visits.device(visit.request)
         try:
-            principal = await self._sign_in.check(str(address), current, client, "web")
+            principal = await self._sign_in.check(str(address), current, client, "web", device=device)
             version = await self._accounts.set_password(address, new)
         except WrongCredentials:
             return self._password_form(visit, visit.say("The password now is not right."), 401)

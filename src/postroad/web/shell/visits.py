@@ -27,6 +27,9 @@ SESSION_COOKIE = "postroad_session"
 LANGUAGE_COOKIE = "postroad_language"
 ZONE_COOKIE = "postroad_zone"
 LANGUAGE_SECONDS = 365 * 86400
+# Says that somebody has signed in with this browser before, and nothing more; it outlives sessions.
+DEVICE_COOKIE = "postroad_device"
+DEVICE_SECONDS = 400 * 86400  # the longest that browsers keep a cookie (RFC 6265bis 5.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,10 @@ class Visits:
         """The client's IP address."""
         return client_address(request, self._trusted)
 
+    def device(self, request: Request) -> str:
+        """The browser's own token, by which it is known; "" without one."""
+        return request.cookies.get(DEVICE_COOKIE, "")
+
     # -- what handlers stand behind
 
     def reading(self, handler: Handler) -> Endpoint:
@@ -162,24 +169,26 @@ class Visits:
         return HTMLResponse(self._pages.render(template, dates, values), status, headers)
 
     def set_session(self, request: Request, response: Response, token: str, seconds: int) -> None:
-        """Put the session into its cookie; SameSite=Lax, so that other sites' posts come without it."""
-        response.set_cookie(
-            SESSION_COOKIE,
-            token,
-            max_age=seconds,
-            path="/",
-            secure=is_secure(request, self._trusted),
-            httponly=True,
-            samesite="lax",
-        )
+        """Put the session into its cookie."""
+        self.set_cookie(request, response, SESSION_COOKIE, token, seconds)
 
     def set_language(self, request: Request, response: Response, code: str) -> None:
         """Remember the language a visitor chose."""
+        self.set_cookie(request, response, LANGUAGE_COOKIE, code, LANGUAGE_SECONDS)
+
+    def set_device(self, request: Request, response: Response, token: str) -> None:
+        """Let the browser be known as one that somebody has signed in with."""
+        self.set_cookie(request, response, DEVICE_COOKIE, token, DEVICE_SECONDS)
+
+    def set_cookie(
+        self, request: Request, response: Response, name: str, value: str, seconds: int, path: str = "/"
+    ) -> None:
+        """Set a cookie that scripts cannot read; SameSite=Lax, so that other sites' posts come without it."""
         response.set_cookie(
-            LANGUAGE_COOKIE,
-            code,
-            max_age=LANGUAGE_SECONDS,
-            path="/",
+            name,
+            value,
+            max_age=seconds,
+            path=path,
             secure=is_secure(request, self._trusted),
             httponly=True,
             samesite="lax",

@@ -1,0 +1,1 @@
+"""Contact categories, contacts, subscriptions and the import of files."""

@@ -1,0 +1,1 @@
+"""Files of contacts as people have them: charsets, rows, tables, workbooks. No database here."""

@@ -1,0 +1,1 @@
+"""Domains and mailboxes that customers send from."""

@@ -1,0 +1,82 @@
+"""The campaign platform put together: every service of it on one database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from postroad.campaigns.contacts.contacts import Contacts
+from postroad.campaigns.contacts.imports import Imports
+from postroad.campaigns.contacts.lists import ContactLists
+from postroad.campaigns.contacts.subscriptions import Subscriptions
+from postroad.campaigns.credits import Credits
+from postroad.campaigns.customers import Customers
+from postroad.campaigns.limits import CallLimits
+from postroad.campaigns.principals import CustomerAccounts, MailboxCredentials
+from postroad.campaigns.reports.figures import RunFigures
+from postroad.campaigns.reports.recipients import Recipients
+from postroad.campaigns.reports.statistics import Statistics
+from postroad.campaigns.reports.tracking import TrackingReports
+from postroad.campaigns.senders.domains import Questions, SenderDomains
+from postroad.campaigns.senders.mailboxes import SenderMailboxes
+from postroad.campaigns.tasks.tasks import Tasks
+from postroad.campaigns.templates.checks import TemplateChecks
+from postroad.campaigns.templates.templates import Templates
+from postroad.config import Edm
+from postroad.db.pool import Database
+from postroad.directory.passwords import PasswordHashing
+
+
+@dataclass(frozen=True, slots=True)
+class Campaigns:
+    """The services. `checks.run` and `imports.run` go on beside the work."""
+
+    customers: Customers
+    accounts: CustomerAccounts
+    credits: Credits
+    limits: CallLimits
+    lists: ContactLists
+    contacts: Contacts
+    subscriptions: Subscriptions
+    imports: Imports
+    templates: Templates
+    checks: TemplateChecks
+    tasks: Tasks
+    figures: RunFigures
+    statistics: Statistics
+    tracking: TrackingReports
+    recipients: Recipients
+    domains: SenderDomains
+    mailboxes: SenderMailboxes
+
+
+def open_campaigns(
+    database: Database, hashing: PasswordHashing, questions: Questions, settings: Edm, hostname: str
+) -> Campaigns:
+    """Build the services. `hostname` stands where the settings name no host."""
+    customers, figures = Customers(database), RunFigures(database)
+    credits = Credits(database, settings.timezone)
+    checks = TemplateChecks(database)
+    return Campaigns(
+        customers=customers,
+        accounts=CustomerAccounts(database, customers, hashing),
+        credits=credits,
+        limits=CallLimits(database),
+        lists=ContactLists(database),
+        contacts=Contacts(database),
+        subscriptions=Subscriptions(database),
+        imports=Imports(database),
+        templates=Templates(database, checks.wake),
+        checks=checks,
+        tasks=Tasks(database, credits, figures, settings.timezone),
+        figures=figures,
+        statistics=Statistics(database, figures, settings.timezone),
+        tracking=TrackingReports(database, figures),
+        recipients=Recipients(database),
+        domains=SenderDomains(
+            database,
+            questions,
+            spf_name=settings.spf_name or hostname,
+            mx_host=settings.mx_host or hostname,
+        ),
+        mailboxes=SenderMailboxes(database, MailboxCredentials(hashing)),
+    )

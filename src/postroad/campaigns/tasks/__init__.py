@@ -1,0 +1,1 @@
+"""Tasks as they are asked for: adding, changing, listing; sending/ works on them."""

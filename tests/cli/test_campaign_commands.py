@@ -1,0 +1,89 @@
+"""`postroad customer`, `contact`, `template` and `task`, in the order in which somebody would use them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.cli.conftest import Command
+
+SECRET = "correct horse 9\n"
+
+
+def test_from_a_customer_to_a_task(postroad: Command, tmp_path: Path) -> None:
+    added = postroad("customer", "add", "lin", "--password-stdin", "--volume", "100", "--json", stdin=SECRET)
+    assert added.code == 0, added.output + added.errors
+    assert added.data["customer"]["kind"] == "customer"
+    boss = postroad("customer", "add", "boss", "--password-stdin", "--manager", "--json", stdin=SECRET)
+    assert boss.data["customer"]["kind"] == "manager"
+    twice = postroad("customer", "add", "LIN", "--password-stdin", "--json", stdin=SECRET)
+    assert (twice.code, twice.data["error"]["code"]) == (1, "campaign-already-there")
+    domain = postroad("customer", "domain", "lin", "shop.example", "--verified", "--json")
+    assert domain.data["domain"]["is_verified"] is True
+    mailbox = postroad(
+        "customer", "mailbox", "lin", "news@shop.example", "--password-stdin", "--json", stdin=SECRET
+    )
+    assert mailbox.code == 0, mailbox.output
+    assert postroad("customer", "password", "lin", "--password-stdin", stdin="another horse 8\n").code == 0
+    assert postroad("customer", "set", "lin", "--company", "林记").code == 0
+    shown = postroad("customer", "show", "lin", "--json").data["customer"]
+    assert (shown["company"], shown["mailboxes"], shown["volume"]["left"]) == (
+        "林记",
+        ["news@shop.example"],
+        100,
+    )
+    assert "林记" in postroad("customer", "list").output
+
+    list_id = str(postroad("contact", "add-list", "lin", "readers", "--json").data["list"]["id"])
+    file = tmp_path / "people.csv"
+    file.write_text(
+        'Name;E-Mail;Telefon\n"Li; Lei";li@example.com;1.3528775736E+10\n'
+        "Han <han@example.com>;mailto:Han@Example.com;\n"
+        "nobody;;\n",
+        encoding="utf-8",
+    )
+    imported = postroad("contact", "import", "lin", list_id, str(file), "--column", "phone=Telefon",
+                        "--column", "address=E-Mail", "--column", "fullname=Name", "--json")  # fmt: skip
+    assert imported.code == 0, imported.output + imported.errors
+    counts = imported.data["import"]
+    assert (counts["added"], counts["refused"]) == (2, 1)
+    assert imported.data["refused_lines"][0]["line"] == 4
+    contacts = postroad("contact", "list", "lin", list_id, "--json").data["contacts"]
+    assert [(each["address"], each["fullname"], each["phone"]) for each in contacts] == [
+        ("li@example.com", "Li; Lei", "13528775736"),
+        ("Han@example.com", "Han <han@example.com>", ""),
+    ]
+    target = tmp_path / "out.csv"
+    assert postroad("contact", "export", "lin", list_id, str(target)).code == 0
+    assert target.read_text(encoding="utf-8").count("@example.com") == 3
+
+    letter = tmp_path / "letter.html"
+    letter.write_text("<p>Dear {{ name }}, here is our letter.</p>", encoding="utf-8")
+    template = postroad("template", "add", "lin", "letter", str(letter), "--subject", "Hello", "--json")
+    assert template.data["template"]["colour"] == "green", template.output
+    bad = tmp_path / "bad.html"
+    bad.write_text("<p>\n{% if %}", encoding="utf-8")
+    refused = postroad("template", "add", "lin", "bad", str(bad), "--subject", "Hello", "--json")
+    assert refused.data["error"]["code"] == "campaign-bad-template"
+    template_id = str(template.data["template"]["id"])
+
+    task = postroad("task", "add", "lin", "--template", template_id, "--list", list_id, "--sender",
+                    "news@shop.example", "--name", "News", "--at", "2099-05-06 07:08", "--json")  # fmt: skip
+    assert task.code == 0, task.output + task.errors
+    task_id = str(task.data["task"]["id"])
+    assert task.data["task"]["planned"] == 2
+    for deed, state in (("pause", -2), ("resume", -5), ("cancel", -3)):
+        answer = postroad("task", deed, "lin", task_id, "--json")
+        expected = "campaign-wrong-state" if deed == "cancel" else None
+        if expected:
+            assert answer.data["error"]["code"] == expected
+        else:
+            assert answer.data["task"]["state"] == state
+    shown_task = postroad("task", "show", "lin", task_id, "--json").data["task"]
+    assert (shown_task["waiting"], shown_task["opens"]["total"]) == (0, 0)
+    assert (
+        postroad("task", "recipients", "lin", "--address", "li@example.com", "--json").data["recipients"]
+        == []
+    )
+    assert json.loads(postroad("task", "list", "lin", "--json").output)["tasks"][0]["id"] == int(task_id)
+    assert postroad("task", "show", "lin", "99", "--language", "zh").errors.startswith("postroad: 没有找到")
