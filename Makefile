@@ -1,6 +1,6 @@
 # The commands an operator or a developer types; the work is in scripts/.
 
-.PHONY: help setup dev run test crash-points lint format bench lock clean
+.PHONY: help setup dev run test crash-points lint format bench fuzz lock clean
 
 help:
 	@echo "make setup   install everything into .venv and build the front end"
@@ -10,6 +10,7 @@ help:
 	@echo "make lint    format, lint, types and floors only"
 	@echo "make format  rewrite the sources in the project's format"
 	@echo "make bench   the benchmarks against their peers"
+	@echo "make fuzz    each parser under coverage-guided fuzzing, an hour in all (SECONDS=3600)"
 	@echo "make lock    rewrite the lock of dependencies"
 
 setup:
@@ -35,6 +36,11 @@ format: dev
 
 bench: setup
 	@for name in accept relay websent oa_counts; do .venv/bin/python benchmarks/$$name.py $(BENCH) || exit 1; done
+
+# Where atheris has no wheel, hypothesis searches instead.
+fuzz: dev
+	@.venv/bin/pip install --quiet --require-hashes --requirement requirements/fuzz.txt || echo "fuzz: without atheris"
+	@.venv/bin/python scripts/fuzz --seconds $${SECONDS:-3600} $(TARGETS)
 
 lock:
 	@scripts/lock

@@ -18,3 +18,12 @@ def test_verify_tells_problems_and_repairs_counters(postroad: Command, site: Pat
     assert (broken.code, broken.data["ok"], broken.data["problem_count"]) == (1, False, 1)
     assert postroad("verify", "--repair", "--json").data["repaired"] == 1
     assert postroad("verify").code == 0
+
+
+def test_a_database_of_ones_own_is_not_ours_to_upgrade(postroad: Command) -> None:
+    refused = postroad("database", "upgrade", "--json")
+    assert (refused.code, refused.data["ok"], refused.data["error"]["code"]) == (
+        1,
+        False,
+        "database-not-embedded",
+    )

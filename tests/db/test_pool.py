@@ -131,3 +131,32 @@ async def test_reads_of_a_snapshot_agree_whatever_is_committed_between_them(data
         await database.execute("INSERT INTO domain (name) VALUES ('example.com')")
         assert await connection.fetchval("SELECT count(*) FROM domain") == before
     assert await database.fetchval("SELECT count(*) FROM domain") == before + 1
+
+
+@pytest.mark.parametrize("order", ["BEGIN;", "COMMIT;", "ROLLBACK;"])
+async def test_a_connection_that_did_not_do_as_told_is_not_lent_again(
+    database_dsn: str, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    """Its transaction may still be open, and the next borrower would stand in it."""
+    execute = asyncpg.Connection.execute
+
+    async def refuse(
+        self: asyncpg.Connection[asyncpg.Record], query: str, *arguments: object, **more: object
+    ) -> str:
+        if query == order:
+            if order == "BEGIN;":
+                await execute(self, query)
+            raise asyncpg.DiskFullError("no space left on device")
+        return await execute(self, query, *arguments, **more)  # type: ignore[arg-type]
+
+    async with Database(database_dsn, max_size=1) as database:
+        before = await database.fetchval("SELECT pg_backend_pid()")
+        monkeypatch.setattr(asyncpg.Connection, "execute", refuse)
+        with pytest.raises((DatabaseUnavailable, ZeroDivisionError)) as caught:
+            async with database.transaction() as connection:
+                await connection.fetchval("SELECT 1")
+                if order == "ROLLBACK;":
+                    raise ZeroDivisionError
+        assert isinstance(caught.value, ZeroDivisionError) == (order == "ROLLBACK;")
+        monkeypatch.undo()
+        assert await database.fetchval("SELECT pg_backend_pid()") != before

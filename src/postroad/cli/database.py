@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from postroad.cli.arguments import DeskArgument
+from postroad.cli.desk import quiet_logs
 from postroad.cli.output import Answer
 from postroad.cli.progress import progress_bar
 from postroad.db.sql_door import sql_door
@@ -36,6 +37,7 @@ async def upgrade(
     settings = desk.settings
     if settings.database != "embedded":
         raise NotEmbedded
+    quiet_logs()
     with server_kept_out(settings.data_dir), progress_bar(is_json=desk.options.is_json) as show:
         done = await upgrade_cluster(
             settings.data_dir, sql_door(settings), old_binaries, lambda step: show(step, 0, 0)

@@ -134,7 +134,7 @@ class Desk:
         """Keep the database running and give its DSN."""
         import asyncio
 
-        _quiet_logs()
+        quiet_logs()
         cluster = self.cluster()
         if cluster is None:
             yield self.settings.database
@@ -306,7 +306,7 @@ ERRORS = {
 }
 
 
-def _quiet_logs() -> None:
+def quiet_logs() -> None:
     """Send what the rooms log, warnings and worse, to standard error: the answer has the other."""
     import logging
 

@@ -10,13 +10,11 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from postroad.db.pool import (
     CONFLICT_RETRIES,
-    CONNECTION_ERRORS,
     Connection,
     Database,
     DatabaseUnavailable,
@@ -24,6 +22,7 @@ from postroad.db.pool import (
     TransactionConflict,
     pause_after_conflict,
     process_of,
+    transaction_of,
 )
 
 MAX_BATCH = 200  # mails
@@ -293,20 +292,12 @@ async def _attempt(
     try:
         async with database.connection() as connection:
             backend = process_of(connection)
-            transaction = connection.transaction()
-            async with asyncio.timeout(BATCH_SECONDS) as deadline:
-                await transaction.start()
-                try:
-                    then = await write_in(connection)
-                    if witness is None:
-                        number = await connection.fetchval(_NUMBER)
-                except BaseException:
-                    with suppress(*CONNECTION_ERRORS):
-                        await transaction.rollback()
-                    raise
+            async with asyncio.timeout(BATCH_SECONDS) as deadline, transaction_of(connection):
+                then = await write_in(connection)
+                if witness is None:
+                    number = await connection.fetchval(_NUMBER)
                 deadline.reschedule(None)
-            is_committing = True
-            await transaction.commit()
+                is_committing = True
     except TransactionConflict:
         raise
     except RowsHeld as error:

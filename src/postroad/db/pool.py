@@ -121,6 +121,37 @@ def session_settings(statement_seconds: float = STATEMENT_SECONDS) -> dict[str, 
     }
 
 
+@asynccontextmanager
+async def transaction_of(connection: Connection, **options: Any) -> AsyncIterator[None]:
+    """A transaction of a connection: committed when the body ends, rolled back when it raises.
+
+    A connection that did not begin, commit or roll back as it was told is ended: who got it next from the
+    pool would stand in somebody else's transaction.
+    """
+    transaction = connection.transaction(**options)
+    try:
+        await transaction.start()
+    except BaseException:
+        _terminate(connection)
+        raise
+    try:
+        yield
+    except BaseException:
+        try:
+            await transaction.rollback()
+        except CONNECTION_ERRORS:  # what the body raised says more
+            _terminate(connection)
+        except BaseException:
+            _terminate(connection)
+            raise
+        raise
+    try:
+        await transaction.commit()
+    except BaseException:
+        _terminate(connection)
+        raise
+
+
 class Database:
     """A pool of connections that mends itself: dead ones are replaced when PostgreSQL is back."""
 
@@ -233,7 +264,7 @@ class Database:
 
         `DatabaseUnavailable` from the commit itself means an unknown outcome, unless it `is_refusal`.
         """
-        async with self.connection() as connection, connection.transaction():
+        async with self.connection() as connection, transaction_of(connection):
             yield connection
 
     @asynccontextmanager
@@ -244,7 +275,7 @@ class Database:
         """
         async with (
             self.connection() as connection,
-            connection.transaction(isolation="repeatable_read", readonly=True),
+            transaction_of(connection, isolation="repeatable_read", readonly=True),
         ):
             yield connection
 
@@ -255,7 +286,7 @@ class Database:
         """
 
         async def in_transaction(connection: Connection) -> Result:
-            async with connection.transaction():
+            async with transaction_of(connection):
                 return await work(connection)
 
         return await self._again(in_transaction)

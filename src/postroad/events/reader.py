@@ -21,6 +21,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from postroad.db.advisory_locks import session_lock
+from postroad.db.pool import transaction_of
 
 if TYPE_CHECKING:
     from postroad.db.pool import Connection, Database
@@ -78,7 +79,7 @@ class Claim:
 
         What is written in it happens exactly once for each event.
         """
-        async with self._connection.transaction():
+        async with transaction_of(self._connection):
             yield self._connection
             if self.events:
                 await self._connection.execute(_ACKNOWLEDGE, self._name, self.events[-1].position)

@@ -5,7 +5,10 @@ RFC 9051 6.4.4, RFC 4731 (ESEARCH), RFC 5182 (SEARCHRES), RFC 5256 and 5267 (SOR
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
 from postroad.listeners.imap_session import ImapSession
 from postroad.mailstore.views import Told
@@ -21,6 +24,9 @@ from postroad.protocols.imap.sequences import written
 MAX_SAVED = 200_000  # mails a saved result names
 MAX_ORDERED = 200_000  # mails put in order at once; each takes about a kilobyte on the way
 SORTED_AT_ONCE = 1000
+IN_LOOP_MAILS = 2000  # put in order within the loop: a few milliseconds
+
+T = TypeVar("T")
 
 
 async def _find(session: ImapSession, program: Program) -> list[int]:
@@ -133,7 +139,8 @@ async def sort(session: ImapSession, command: Command) -> str:
     asked = command.arguments
     assert isinstance(asked, Sort)
     mails = await _sortable(session, await _find(session, asked.program))
-    numbers = _numbers(session, ordering.sort(mails, asked.criteria), asked.by_uid)
+    ordered = await _worked_out(len(mails), partial(ordering.sort, mails, asked.criteria))
+    numbers = _numbers(session, ordered, asked.by_uid)
     if asked.returns is None:
         session.say(f"* SORT {' '.join(map(str, numbers))}".rstrip())
     else:
@@ -151,11 +158,20 @@ async def thread(session: ImapSession, command: Command) -> str:
     mails = await _sortable(session, uids, with_references=is_references)
     number = dict(zip(uids, _numbers(session, uids, asked.by_uid), strict=True))
     if is_references:
-        told = ordering.write_references(ordering.by_references(mails), number)
+        told = await _worked_out(
+            len(mails), lambda: ordering.write_references(ordering.by_references(mails), number)
+        )
     else:
-        told = ordering.write_ordered(ordering.ordered_subject(mails), number)
+        told = await _worked_out(
+            len(mails), lambda: ordering.write_ordered(ordering.ordered_subject(mails), number)
+        )
     session.say(f"* THREAD {told}".rstrip())
     return "That is all"
+
+
+async def _worked_out(mails: int, work: Callable[[], T]) -> T:
+    """Run `work`; over many mails in a thread, so that the worker's loop goes on beside it."""
+    return work() if mails <= IN_LOOP_MAILS else await asyncio.to_thread(work)
 
 
 async def _sortable(

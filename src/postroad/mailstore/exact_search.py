@@ -6,6 +6,7 @@ mail by mail, for those that the columns left. RFC 9051 6.4.4.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -33,6 +34,7 @@ from ..protocols.imap.search_keys import (
 )
 from .errors import NoSuchMessage
 from .messages import Messages
+from .summaries import IN_LOOP_BYTES
 
 CANDIDATES_AT_ONCE = 500  # mails whose columns are in memory together; an envelope has about 500 bytes
 BYTES_AT_ONCE = 4 * 1024 * 1024  # of content read by one query; a larger mail is read by itself
@@ -89,7 +91,7 @@ class ExactSearch:
         async for candidates in self._candidates(folder_id, sql, asking):
             if needs_content:
                 async for candidate in self._with_content(candidates):
-                    if _matches(rest, candidate, asking):
+                    if await _decide(rest, candidate, asking):
                         found.append(candidate.uid)
                     candidate.content = None
             else:
@@ -280,6 +282,13 @@ def _object_number(kind: str, text: str) -> int | None:
         return None
     number = int(digits[:19])
     return number if 0 < number < 2**63 else None
+
+
+async def _decide(key: Key, mail: _Candidate, asking: _Asking) -> bool:
+    """Look into one mail; into a large one in a thread, so that the worker's loop goes on beside it."""
+    if mail.structure.body_end <= IN_LOOP_BYTES:
+        return _matches(key, mail, asking)
+    return await asyncio.to_thread(_matches, key, mail, asking)
 
 
 def _rest(key: Key) -> Key:

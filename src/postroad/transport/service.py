@@ -31,6 +31,7 @@ from postroad.transport.accepting.queued_notices import QueuedNotices
 from postroad.transport.accepting.routing import Router
 from postroad.transport.accepting.signing import Keys, Signing
 from postroad.transport.accepting.submission import Submission
+from postroad.transport.delivery.announcing import QUEUE_CHANNEL, RECALL, REOPEN, Announce
 from postroad.transport.delivery.connections import Timeouts
 from postroad.transport.delivery.connector import Connector
 from postroad.transport.delivery.destinations import Destinations, OwnDoor, split_host_port
@@ -41,7 +42,6 @@ from postroad.transport.delivery.rates import Rates
 from postroad.transport.delivery.shaping import Shaping
 from postroad.transport.delivery.sites import Backoff
 from postroad.transport.delivery.source import AnySource, Attempted
-from postroad.transport.queue.announcing import QUEUE_CHANNEL, RECALL, REOPEN, Announce
 from postroad.transport.queue.queued_mails import QueuedMails
 from postroad.transport.queue.rows import Queue
 from postroad.transport.queue.settlement import Settlement

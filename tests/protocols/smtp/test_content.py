@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,8 +11,10 @@ from hypothesis import strategies as st
 from postroad.protocols.smtp.content import (
     BareLineEnds,
     ContentCollector,
+    Seen,
     has_bare_line_ends,
     judged,
+    seen_in,
     unstuff,
     with_crlf,
 )
@@ -94,13 +98,43 @@ def test_past_the_limit_nothing_is_kept() -> None:
 def test_what_is_refused(content: bytes, code: int, status: str) -> None:
     limits = ServerLimits(content_line=200, header=300, message=2000)
     with pytest.raises(SmtpReply) as raised:
-        judged(content, BareLineEnds.REFUSE, limits)
+        judged(content, seen_in(content), BareLineEnds.REFUSE, limits)
     assert (raised.value.code, raised.value.status) == (code, status)
 
 
 def test_what_is_taken() -> None:
     limits = ServerLimits(content_line=200, header=300, message=2000)
     for content in (b"", b"\r\n", b"a: b\r\n\r\n" + (b"x" * 198 + b"\r\n") * 5, b"\r\n" + b"body\r\n" * 100):
-        assert judged(content, BareLineEnds.REFUSE, limits) == content
-    assert judged(b"a\nb", BareLineEnds.REPAIR, limits) == b"a\r\nb\r\n"
-    assert judged(b"no end", BareLineEnds.REFUSE, limits) == b"no end\r\n"
+        assert judged(content, seen_in(content), BareLineEnds.REFUSE, limits) == content
+    assert judged(b"a\nb", seen_in(b"a\nb"), BareLineEnds.REPAIR, limits) == b"a\r\nb\r\n"
+    assert judged(b"no end", seen_in(b"no end"), BareLineEnds.REFUSE, limits) == b"no end\r\n"
+
+
+@given(st.lists(mail_like))
+def test_what_is_seen_in_pieces_is_seen_in_the_whole(pieces: list[bytes]) -> None:
+    seen, whole = Seen(), seen_in(b"".join(pieces))
+    for piece in pieces:
+        seen.add(piece)
+    assert (seen.lfs, seen.crs, seen.lines, seen.has_nul) == (
+        whole.lfs,
+        whole.crs,
+        whole.lines,
+        whole.has_nul,
+    )
+
+
+@given(mail_like, st.lists(st.integers(0, 60), max_size=4))
+def test_a_collector_has_seen_what_it_keeps(content: bytes, cuts: list[int]) -> None:
+    for ending in (b"", b"\r\n.\r\nNOOP\r\n"):
+        collector = ContentCollector(10_000)
+        data = content + ending
+        places = sorted({0, *cuts, len(data)})
+        for begin, end in pairwise(places):
+            if ending:
+                if collector.append_until_end(data[begin:end]) >= 0:
+                    break
+            else:
+                collector.append(data[begin:end])
+        whole = seen_in(collector.content())
+        assert collector.seen.has_bare_line_ends == whole.has_bare_line_ends
+        assert collector.seen.has_nul == whole.has_nul

@@ -19,7 +19,7 @@ from postroad.message.address import Address
 from postroad.protocols.smtp.envelope import Envelope, EnvelopeRecipient
 from postroad.protocols.smtp.outcomes import Outcome, Stage, Verdict
 from postroad.transport.delivery.connections import CannotConnect
-from postroad.transport.delivery.destinations import Unreachable
+from postroad.transport.delivery.destinations import SiteName, Unreachable
 from postroad.transport.delivery.dispatcher import Dispatcher, DispatchLimits
 from postroad.transport.delivery.shaping import Shaping
 from postroad.transport.delivery.source import (
@@ -225,12 +225,12 @@ class Hosts:
     def of(self, route: str) -> Behaviour:
         return self._behaviours[route.rpartition(".")[2]]
 
-    async def site(self, route: str) -> str:
+    async def site(self, route: str) -> SiteName:
         behaviour = self.of(route)
         await asyncio.sleep(behaviour.resolves)
         if not behaviour.is_known:
             raise Unreachable(451, "4.4.3", "no answer")
-        return route.rpartition(".")[2]
+        return SiteName(route.rpartition(".")[2], 60.0)
 
     async def open_session(self, route: str, tls: object) -> FakeSession:
         behaviour = self.of(route)

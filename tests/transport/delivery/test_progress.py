@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import cast
 
 import pytest
 
@@ -17,6 +18,7 @@ from tests.transport.delivery.simulated import (
     TARPIT,
     UNRESOLVED,
     Behaviour,
+    FakePresence,
     Heap,
     Hosts,
     dispatcher,
@@ -151,5 +153,27 @@ def test_a_campaign_to_everybody_leaves_room_for_a_person_s_mail() -> None:
             worker.look()
             await asyncio.sleep(15.0)
             assert queue.delivered_at[to] - to.put_at < 10.0
+
+    simulate(work)
+
+
+def test_what_waited_while_nobody_could_vouch_for_the_worker_goes_afterwards() -> None:
+    """Its proof of life was late for a moment, and came back without anything having been lost."""
+
+    async def work() -> None:
+        hosts, heap = Hosts({"good": HEALTHY}), Heap()
+        async with dispatcher(hosts, heap) as worker:
+            await asyncio.sleep(1.0)
+            for _ in range(5):
+                heap.put("good")
+            worker.look()
+            await asyncio.sleep(0.03)  # claimed, and on its way to a connection
+            presence = cast(FakePresence, worker._presence)
+            presence.is_held = False
+            await asyncio.sleep(10.0)
+            assert len(heap.delivered_at) < 5
+            presence.is_held = True
+            await asyncio.sleep(WATCH_SECONDS + 2.0)
+            assert len(heap.delivered_at) == 5
 
     simulate(work)

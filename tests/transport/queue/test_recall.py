@@ -111,6 +111,25 @@ async def test_holding_one_recipient_of_many_leaves_the_others_to_go(house: Hous
     assert Counter(sink.recipients) == Counter([*EVERYBODY, "y@there.example"])
 
 
+async def test_a_worker_that_came_back_under_a_new_row_is_not_waited_for(house: House, sink: Sink) -> None:
+    """Taken for dead while it was asked: it looks at its leases by itself before it begins anything."""
+    await house.domain()
+    async with house.worker(sink, smtp=RELAY, delivers=False) as taker:
+        await send(house, taker, "to@there.example")
+        await house.database.execute("UPDATE queue_recipient SET lease_owner = 17")
+        await house.database.execute("INSERT INTO queue_worker (owner) VALUES (17)")
+        holding = asyncio.create_task(taker.queued_mails.hold(Selection()))
+
+        async def is_asked() -> bool:
+            return bool(await house.database.fetchval("SELECT sum(recalled) FROM queue_worker"))
+
+        await house.until(is_asked)
+        await house.database.execute("DELETE FROM queue_worker")
+        await house.database.execute("INSERT INTO queue_worker (owner) VALUES (17)")
+        async with asyncio.timeout(25):
+            assert await holding == Stopped(1, 1)
+
+
 async def test_a_worker_that_died_is_not_waited_for_long(house: House, sink: Sink) -> None:
     await house.domain()
     async with house.worker(sink, smtp=RELAY, delivers=False) as taker:

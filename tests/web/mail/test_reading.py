@@ -173,3 +173,58 @@ async def test_mails_that_are_odd_are_still_shown(house: House, lin: Lin) -> Non
     assert (await lin.visitor.get(f"/mail/message/{lin.inbox}/{10**30}")).status == 404
     assert (await lin.visitor.get(f"/mail/message/{lin.inbox}/1/part/1.1.1.9")).status == 404
     assert (await lin.visitor.get(f"/mail/message/{lin.inbox}/1/body/x")).status == 404
+
+
+def with_enclosed(inner: bytes) -> bytes:
+    """A mail that carries another one as a file without a name."""
+    return (
+        b"From: a@b.example\r\nTo: lin@demo.example\r\nSubject: Outer\r\nMIME-Version: 1.0\r\n"
+        b'Content-Type: multipart/mixed; boundary="o"\r\n\r\n'
+        b"--o\r\nContent-Type: text/plain\r\n\r\nsee below\r\n"
+        b"--o\r\nContent-Type: message/rfc822\r\n\r\n" + inner + b"\r\n--o--\r\n"
+    )
+
+
+async def test_an_enclosed_mail_is_called_by_its_subject_and_opens_as_a_mail_of_its_own(
+    house: House, lin: Lin
+) -> None:
+    inner = mail(
+        "会议纪要",
+        "内文\n",
+        sender="王小明 <wang@elsewhere.example>",
+        files=(("附件.txt", "text/csv", b"a,b"),),
+    )
+    uid = await house.deliver(lin.id, with_enclosed(inner))
+    visitor, url = lin.visitor, f"/mail/message/{lin.inbox}/{uid}"
+    page = await visitor.get(url)
+    assert "会议纪要.eml" in page.text
+    assert f'href="{url}/enclosed/2"' in page.text
+    assert f'href="{url}/part/2" download' in page.text
+    opened = await visitor.get(f"{url}/enclosed/2")
+    assert opened.status == 200
+    for word in ("会议纪要", "王小明", "wang@elsewhere.example", "内文", "附件.txt"):
+        assert word in opened.text
+    assert "see below" not in opened.text
+    (file_url,) = re.findall(r'href="([^"]+/part/2\.2)"', opened.text)
+    assert (await visitor.get(file_url)).body == b"a,b"
+    saved = await visitor.get(f"{url}/part/2")
+    assert saved.body.strip() == inner.strip()
+    assert saved.headers["content-type"] == "message/rfc822"
+    assert "filename*=UTF-8''%E4%BC%9A%E8%AE%AE%E7%BA%AA%E8%A6%81.eml" in saved.headers["content-disposition"]
+    for wrong in ("1", "3", "2.1", "0", "x"):
+        assert (await visitor.get(f"{url}/enclosed/{wrong}")).status == 404
+
+
+async def test_texts_beyond_the_pages_budget_are_downloads(house: House, lin: Lin) -> None:
+    part = b"--o\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n" + b"a line\r\n" * 8_000 + b"the end\r\n"
+    head = b'From: a@b.example\r\nContent-Type: multipart/mixed; boundary="o"\r\n\r\n'
+    uid = await house.deliver(lin.id, head + part * 6 + b"--o--\r\n")
+    visitor, url = lin.visitor, f"/mail/message/{lin.inbox}/{uid}"
+    page = await visitor.get(url)
+    assert len(page.body) < 1_000_000
+    assert page.text.count("Only its beginning is shown") == 1
+    assert page.text.count("the end") == 2
+    assert f'href="{url}/part/3" download' in page.text
+    listed = re.findall(rf'href="{url}/part/(\d)" download class="attachment-link"', page.text)
+    assert listed == ["4", "5", "6"]
+    assert (await visitor.get(f"{url}/part/3")).body.endswith(b"the end")

@@ -30,6 +30,29 @@ class BareLineEnds(enum.Enum):
     REPAIR = "repair"
 
 
+class Seen:
+    """What was seen in a content so far: counted as it comes, for 50 MB at once would hold everybody else."""
+
+    __slots__ = ("_ends_in_cr", "crs", "has_nul", "lfs", "lines")
+
+    def __init__(self) -> None:
+        self.lfs = self.crs = self.lines = 0
+        self.has_nul = self._ends_in_cr = False
+
+    def add(self, octets: bytes) -> None:
+        """Count the next piece."""
+        self.lfs += octets.count(b"\n")
+        self.crs += octets.count(b"\r")
+        self.lines += octets.count(b"\r\n") + (self._ends_in_cr and octets.startswith(b"\n"))
+        self.has_nul = self.has_nul or b"\0" in octets
+        self._ends_in_cr = octets.endswith(b"\r")
+
+    @property
+    def has_bare_line_ends(self) -> bool:
+        """Whether a CR or LF stands alone anywhere."""
+        return self.lfs != self.lines or self.crs != self.lines
+
+
 class ContentCollector:
     """Gathers content that comes in pieces, up to a limit; past the limit it only looks for the end.
 
@@ -41,6 +64,8 @@ class ContentCollector:
         self._limit = limit
         # The line end of the DATA command itself: a lone dot right behind it ends an empty mail.
         self._held = bytearray(_BEFORE)
+        self.seen = Seen()
+        self._counted = len(_BEFORE)
         self.overflowed = False
 
     @property
@@ -59,6 +84,8 @@ class ContentCollector:
             self._held += octets
             if len(self._held) > self._limit:
                 self.discard()
+            else:
+                self._count(len(self._held))
 
     def append_until_end(self, data: bytes) -> int:
         """Keep lines (DATA) up to the lone dot; return how much of `data` they took with it, or -1 without
@@ -70,10 +97,19 @@ class ContentCollector:
         end = held.find(END, max(0, before - _TAIL))
         if end >= 0:
             del held[end + 2 :]
+            if not self.overflowed:
+                self._count(end + 2)
             return end + len(END) - before
         if len(held) > self._limit:
             self.discard()
+        elif not self.overflowed:
+            self._count(len(held) - _TAIL)  # the rest may be of the end
         return -1
+
+    def _count(self, end: int) -> None:
+        if end > self._counted:
+            self.seen.add(bytes(self._held[self._counted : end]))
+            self._counted = end
 
     def content(self) -> bytes:
         """Return what was gathered; meaningless when `overflowed`."""
@@ -90,8 +126,14 @@ def unstuff(content: bytes) -> bytes:
 
 def has_bare_line_ends(content: bytes) -> bool:
     """Whether a CR or LF stands alone anywhere."""
-    lines = content.count(b"\r\n")
-    return content.count(b"\n") != lines or content.count(b"\r") != lines
+    return seen_in(content).has_bare_line_ends
+
+
+def seen_in(content: bytes) -> Seen:
+    """Count what came at once."""
+    seen = Seen()
+    seen.add(content)
+    return seen
 
 
 def with_crlf(content: bytes) -> bytes:
@@ -101,20 +143,20 @@ def with_crlf(content: bytes) -> bytes:
     return content.replace(b"\n", b"\r\n")
 
 
-def judged(content: bytes, line_ends: BareLineEnds, limits: ServerLimits) -> bytes:
+def judged(content: bytes, seen: Seen, line_ends: BareLineEnds, limits: ServerLimits) -> bytes:
     """Return the content as it may be handed on, whole lines with CRLF; raise `SmtpReply` when it may not be.
 
-    `content` is already unstuffed.
+    `content` is already unstuffed, which changes nothing of what was `seen` in it.
     """
     if len(content) > limits.message:
         raise too_large(limits)
-    if has_bare_line_ends(content):
+    if seen.has_bare_line_ends:
         if line_ends is BareLineEnds.REFUSE:
             raise SmtpReply(550, "5.6.11", "The message has bare CR or LF characters; lines must end in CRLF")
         content = with_crlf(content)
         if len(content) > limits.message:
             raise too_large(limits)
-    if b"\0" in content:
+    if seen.has_nul:
         # RFC 5321 4.5.2 and 2.3.1: octets beyond text need BINARYMIME, which is not offered. Programs that
         # read up to a NUL would see another mail than those that do not.
         raise SmtpReply(550, "5.6.0", "The message has NUL characters, and BINARYMIME is not offered")

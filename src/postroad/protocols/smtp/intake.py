@@ -104,8 +104,9 @@ class Intake:
         if self._raw is None:
             return content.too_large(self._limits)
         raw = content.unstuff(self._raw) if self.chunk is None else self._raw
+        seen = self._collector.seen if self._collector is not None else content.seen_in(self._raw)
         try:
-            return content.judged(raw, line_ends, self._limits)
+            return content.judged(raw, seen, line_ends, self._limits)
         except SmtpReply as reply:
             return reply
 

@@ -21,8 +21,8 @@ from postroad.mailstore.errors import NoSuchFolder
 from postroad.mailstore.filing import expunge_in
 from postroad.mailstore.flags import NO_FLAGS
 from postroad.mailstore.messages import Content, Messages, NewContent, NewMail
+from postroad.transport.delivery.announcing import QUEUE_CHANNEL, Announce
 from postroad.transport.delivery.dispatcher import Reservation
-from postroad.transport.queue.announcing import QUEUE_CHANNEL, Announce
 from postroad.transport.queue.rows import Leased, QueuedEnvelope, add_clauses, add_in
 from postroad.transport.queue.shortcut import Offers
 

@@ -23,7 +23,7 @@ from postroad.transport.delivery.connections import (
     Timeouts,
     TlsBroken,
 )
-from postroad.transport.delivery.destinations import RELAY, Destinations, Host
+from postroad.transport.delivery.destinations import RELAY, Destinations, Host, SiteName
 from postroad.transport.delivery.security import (
     RelayTls,
     Security,
@@ -90,7 +90,7 @@ class Connector:
             timeouts=timeouts,
         )
 
-    async def site(self, route: str) -> str:
+    async def site(self, route: str) -> SiteName:
         """Say which site a route leads to. Raises `Unreachable`."""
         return await self._destinations.site(route)
 

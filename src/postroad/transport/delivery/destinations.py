@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from postroad.dns.answers import LookupFailed, Mx, NameNotFound
+from postroad.dns.answers import Answer, LookupFailed, Mx, NameNotFound
 from postroad.dns.lookups import Lookups
 from postroad.transport.delivery.source import Failure
 
@@ -28,6 +28,14 @@ class Host:
     name: str
     port: int
     addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SiteName:
+    """Which site a route leads to: the names of its MX hosts, in order, and for how long that is known."""
+
+    name: str
+    good_for_seconds: float
 
 
 class Unreachable(Exception):
@@ -108,15 +116,17 @@ class Destinations:
         """Return the smart host's route for a domain when there is one: sources need not know of it."""
         return route if is_its_own_site(route) else route_of(route, self._relay)
 
-    async def site(self, route: str) -> str:
-        """Return the name of the site a route leads to: the same for all domains with the same MX hosts.
+    async def site(self, route: str) -> SiteName:
+        """Say which site a route leads to: the same for all domains with the same MX hosts.
 
         Raises `Unreachable`, as `hosts` does.
         """
         route = self.onward(route)
         if is_its_own_site(route):
-            return route
-        return " ".join(sorted({record.host for record in await self._records(route)}))
+            return SiteName(route, float("inf"))
+        answer = await self._mx(route)
+        hosts = {record.host for record in answer} or {route}
+        return SiteName(" ".join(sorted(hosts)), answer.good_for_seconds)
 
     async def hosts(self, route: str) -> tuple[Host, ...]:
         """Return the hosts of a route, best first, each with at least one address.
@@ -127,19 +137,20 @@ class Destinations:
             return await self._smart_host(route)
         if route.startswith("["):
             return self._literal(route)
-        return await self._of_records(route, await self._records(route))
+        records = (await self._mx(route)).records
+        return await self._of_records(route, records or (Mx(0, route),))  # RFC 5321 5.1: the implicit MX
 
-    async def _records(self, route: str) -> tuple[Mx, ...]:
+    async def _mx(self, route: str) -> Answer[Mx]:
         try:
-            records = (await self._lookups.mx(route)).records
+            answer = await self._lookups.mx(route)
         except NameNotFound:
             raise Unreachable(550, "5.1.2", f"the domain {route} does not exist") from None
         except LookupFailed as error:
             raise Unreachable(451, "4.4.3", f"the DNS gave no answer: {error}") from None
-        if any(not record.host for record in records):
+        if any(not record.host for record in answer):
             # RFC 7505 4.1: the domain says that it takes no mail.
             raise Unreachable(556, "5.1.10", f"the domain {route} accepts no mail (null MX)")
-        return records or (Mx(0, route),)  # RFC 5321 5.1: the implicit MX
+        return answer
 
     async def _of_records(self, route: str, records: tuple[Mx, ...]) -> tuple[Host, ...]:
         ordered = list(records)

@@ -22,7 +22,7 @@ from postroad.db.tasks import TaskSupervisor
 from postroad.protocols.smtp.outcomes import Outcome, Verdict
 from postroad.transport.delivery.allowance import Allowance
 from postroad.transport.delivery.connections import CannotConnect, Session
-from postroad.transport.delivery.destinations import Unreachable, is_its_own_site
+from postroad.transport.delivery.destinations import SiteName, Unreachable, is_its_own_site
 from postroad.transport.delivery.inflight import InFlight
 from postroad.transport.delivery.intake import Intake
 from postroad.transport.delivery.presence import Presence
@@ -60,7 +60,7 @@ log = structlog.get_logger("postroad.transport.delivery.dispatcher")
 class Opens(Protocol):
     """Who opens sessions (`connector.py`)."""
 
-    async def site(self, route: str) -> str:
+    async def site(self, route: str) -> SiteName:
         """Say which site a route leads to. Raises `Unreachable`."""
         ...
 
@@ -320,7 +320,7 @@ class Dispatcher:
             session.abort("another server delivers this mail")
 
     def go_on(self) -> None:
-        """Leases were looked at: what waited for that may go."""
+        """This worker is sure of its leases (again): what waited for that may go."""
         for site in list(self._sites):
             if site.waiting:
                 self._pump(site)
@@ -550,7 +550,11 @@ class Dispatcher:
     def _should_quit(self, session: Session, site: Site) -> bool:
         if session.submitted >= site.limits.mails_per_connection or self._is_stopping:
             return True
-        if not self._hungry or not session.submitted:
+        if not session.submitted:
+            return False
+        if site.sessions > self._presence.share_of(site.limits.connections):
+            return True  # another worker came, and has a right to it
+        if not self._hungry:
             return False
         heaviest = max(each.weight for each in self._hungry)
         return not site.waiting or session.submitted >= FAIR_MAILS or heaviest > site.weight

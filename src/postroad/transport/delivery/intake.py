@@ -20,7 +20,7 @@ import structlog
 
 from postroad.db.pool import DatabaseUnavailable
 from postroad.db.tasks import Kept, TaskSupervisor
-from postroad.transport.delivery.destinations import Unreachable, is_its_own_site
+from postroad.transport.delivery.destinations import SiteName, Unreachable, is_its_own_site
 from postroad.transport.delivery.inflight import MAX_BYTES_IN_FLIGHT, ClaimRoom, InFlight
 from postroad.transport.delivery.presence import Presence
 from postroad.transport.delivery.questions import Questions
@@ -60,14 +60,14 @@ class Takes(Protocol):
         ...
 
     def go_on(self) -> None:
-        """Leases were looked at: what waited for that may go."""
+        """This worker is sure of its leases (again): what waited for that may go."""
         ...
 
 
 class Finds(Protocol):
     """Who knows where routes lead (`connector.py`)."""
 
-    async def site(self, route: str) -> str:
+    async def site(self, route: str) -> SiteName:
         """Say which site a route leads to. Raises `Unreachable`."""
         ...
 
@@ -291,9 +291,9 @@ class Intake:
 
     async def _find_now(self, route: Route) -> None:
         failure = Failure(451, "4.4.3", f"nobody can say where mail for {route.name} goes")
-        name: str | None = None
+        found: SiteName | None = None
         try:
-            name = await self._finds.site(route.name)
+            found = await self._finds.site(route.name)
         except Unreachable as error:
             failure = error.failure
         except Exception:
@@ -301,14 +301,14 @@ class Intake:
         finally:
             jobs = [job for job in route.looking or () if job.stage is Stage.WAITING]
             route.looking = None
-        if name is None:
+        if found is None:
             log.info("route_leads_nowhere", route=route.name, status=failure.status, text=failure.text)
             if not failure.is_permanent:
                 self._backoff.failed(route, failure)
             self._takes.fail(jobs, failure)
             return
         self._backoff.worked(route)
-        site = self._sites.leads(route, name)
+        site = self._sites.leads(route, found.name, found.good_for_seconds)
         for job in jobs:
             self._lead(job, site)
 
@@ -497,6 +497,8 @@ class Intake:
                 self.waited_too_long += len(late)
                 self.give_back(late)
                 self._tell_others()
+            if self.may_begin:
+                self._takes.go_on()  # the proof of life may have been missing for a moment
 
 
 async def _wait(event: asyncio.Event, seconds: float | None = None) -> None:

@@ -22,9 +22,6 @@ from postroad.transport.delivery.source import AnyJob, AnySource, Failure
 # minutes.
 FIRST_BACKOFF_SECONDS = 60.0
 LONGEST_BACKOFF_SECONDS = 900.0
-# Where a route leads is asked again after this; the answer comes from the cache of the DNS as long as its TTL
-# allows, so a moved domain follows a minute later at most.
-ROUTE_SECONDS = 60.0
 MAX_REMEMBERED = 10_000  # sites, and routes
 
 
@@ -311,10 +308,10 @@ class Sites:
             route = self._routes[name] = Route(name)
         return route
 
-    def leads(self, route: Route, name: str) -> Site:
-        """Remember which site a route leads to."""
+    def leads(self, route: Route, name: str, good_for_seconds: float) -> Site:
+        """Remember which site a route leads to, for as long as the DNS says."""
         route.site = self.site(name, route.name)
-        route.fresh_until = self._monotonic() + ROUTE_SECONDS
+        route.fresh_until = self._monotonic() + good_for_seconds
         return route.site
 
     async def close(self) -> None:

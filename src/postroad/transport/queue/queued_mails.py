@@ -16,9 +16,9 @@ from postroad.db.pool import Connection, Database
 from postroad.events.outbox import Event, Outbox
 from postroad.mailstore.messages import Messages, discard_in, release_in
 from postroad.message.headers import header_section
-from postroad.transport.queue.announcing import QUEUE_CHANNEL, REOPEN, Announce
+from postroad.transport.delivery.announcing import QUEUE_CHANNEL, REOPEN, Announce
+from postroad.transport.delivery.recall import recall
 from postroad.transport.queue.mail_ids import mail_id_text
-from postroad.transport.queue.recall import recall
 from postroad.transport.queue.rows import Key, remove_in
 
 MAX_PAGE = 1000
@@ -148,6 +148,12 @@ SELECT count(*) FROM queue_recipient q JOIN unnest($1::bigint[], $2::int[]) AS k
 ON q.envelope_id = k.envelope_id AND q.number = k.number WHERE q.lease_owner IS NOT NULL
 """
 
+_OWNERS = """
+SELECT DISTINCT q.lease_owner FROM queue_recipient q
+JOIN unnest($1::bigint[], $2::int[]) AS k(envelope_id, number)
+ON q.envelope_id = k.envelope_id AND q.number = k.number WHERE q.lease_owner IS NOT NULL
+"""
+
 EVERYTHING = Selection()
 
 
@@ -207,7 +213,7 @@ class QueuedMails:
         changed, leased = await self._change("is_held = true", which, "NOT q.is_held")
         if not leased:
             return Stopped(changed, 0)
-        await recall(self._database, self._announcer, leased)
+        await self._recall(leased)
         on_the_wire = await self._database.fetchval(_STILL_LEASED, *zip(*leased, strict=True))
         return Stopped(changed, on_the_wire)
 
@@ -250,7 +256,7 @@ class QueuedMails:
 
     async def _drop_leased(self, leased: Sequence[Key]) -> Stopped:
         """Drop what workers had in flight, once they begin none of it any more."""
-        await recall(self._database, self._announcer, leased)
+        await self._recall(leased)
         dropped = on_the_wire = 0
         for first in range(0, len(leased), BATCH):
             keys = leased[first : first + BATCH]
@@ -267,6 +273,11 @@ class QueuedMails:
             # Their workers write down what came of it, and find nothing to try again.
             on_the_wire += sum(row["is_being_tried"] for row in rows)
         return Stopped(dropped, on_the_wire)
+
+    async def _recall(self, leased: Sequence[Key]) -> None:
+        """Have whoever has leased these look at its leases, and wait until all have."""
+        rows = await self._database.fetch(_OWNERS, *zip(*leased, strict=True))
+        await recall(self._database, self._announcer, [row["lease_owner"] for row in rows])
 
     async def stats(self) -> QueueStats:
         """Count. Reads the whole queue: half a second for a million recipients."""

@@ -25,11 +25,11 @@ from postroad.events.outbox import CHANNEL as EVENTS_CHANNEL
 from postroad.events.outbox import Event, Outbox
 from postroad.mailstore.messages import discard_in, release_in
 from postroad.protocols.smtp.envelope import Notify
+from postroad.transport.delivery.announcing import Announce
 from postroad.transport.delivery.classify import MAX_TEXT, classify
 from postroad.transport.delivery.judging import Later, Schedule
 from postroad.transport.delivery.presence import Presence
 from postroad.transport.delivery.source import Failure, Result, Taken
-from postroad.transport.queue.announcing import Announce
 from postroad.transport.queue.mail_ids import mail_id_text
 from postroad.transport.queue.rows import (
     Deferral,

@@ -11,15 +11,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from postroad.message.charsets import undirected
 from postroad.web.mail.views import Invitation
 from postroad.web.shell.views import Person
 
 MAX_CHARACTERS = 500_000  # of the calendar text; an invitation has 3,000
 MAX_LINES = 20_000
+MAX_LINE = 8_000  # characters looked at of one line, unfolded; people and times take under 500
 MAX_ATTENDEES = 200
 
 _PROPERTY = re.compile(
-    r'([A-Za-z0-9-]+)((?:;[A-Za-z0-9-]+=(?:"[^"]*"|[^";:,]*)(?:,(?:"[^"]*"|[^";:,]*))*)*):(.*)\Z', re.S
+    r'([A-Za-z0-9-]++)((?:;[A-Za-z0-9-]++=(?:"[^"]*+"|[^";:,]*+)(?:,(?:"[^"]*+"|[^";:,]*+))*+)*+):(.*)\Z',
+    re.S,
 )
 _PARAMETER = re.compile(r';([A-Za-z0-9-]+)=("[^"]*"|[^";:,]*)')
 _MOMENT = re.compile(r"(\d{4})(\d{2})(\d{2})(?:T(\d{2})(\d{2})(\d{2})(Z?))?\Z")
@@ -43,7 +46,7 @@ def read_invitation(text: str, file_url: str) -> Invitation | None:
     stack: list[str] = []
     zone_id = ""
     for line in lines:
-        match = _PROPERTY.match(line)
+        match = _PROPERTY.match(line[:MAX_LINE])
         if match is None:
             continue
         one = _Property(match[1].upper(), _parameters(match[2]), match[3])
@@ -98,12 +101,12 @@ def _text(one: _Property | None) -> str:
     if one is None:
         return ""
     text = re.sub(r"\\(.)", lambda match: "\n" if match[1] in "nN" else match[1], one.value, flags=re.S)
-    return " ".join(text.split())
+    return undirected(" ".join(text.split()))
 
 
 def _person(one: _Property) -> Person:
-    address = re.sub(r"\Amailto:", "", one.value.strip(), flags=re.I)[:320]
-    name = one.parameters.get("CN", "")[:200]
+    address = re.sub(r"\Amailto:", "", undirected(one.value.strip()), flags=re.I)[:320]
+    name = undirected(one.parameters.get("CN", ""))[:200]
     return Person("" if name == address else name, address)
 
 

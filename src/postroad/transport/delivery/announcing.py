@@ -1,4 +1,4 @@
-"""What workers tell each other about the queue, over LISTEN/NOTIFY: hints, never the thing itself."""
+"""What workers tell each other about mail on its way, over LISTEN/NOTIFY: hints, never the thing itself."""
 
 from __future__ import annotations
 
