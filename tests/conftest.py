@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import asyncpg
+import hypothesis
 import pytest
 import structlog
 
@@ -25,6 +26,13 @@ from postroad.db.pool import Database
 from tests.faults.table import print_table
 
 _HERE = Path(__file__).resolve().parent
+MEMORY = Path("/dev/shm")
+ENOUGH_BYTES = 4 * 1024**3
+# No test asserts a time: a busy machine is no mistake of the code's.
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("untimed")
 _counter = itertools.count(1)
 
 
@@ -41,11 +49,20 @@ def logs_as_before() -> Iterator[None]:
     structlog.configure(**before)
 
 
+def _roomy() -> Path:
+    """Where the cluster lies: in memory where there is plenty, for a database a test is hundreds of files."""
+    with suppress(OSError):
+        room = os.statvfs(MEMORY)
+        if os.access(MEMORY, os.W_OK) and room.f_bavail * room.f_frsize > ENOUGH_BYTES:
+            return MEMORY
+    return Path(tempfile.gettempdir())
+
+
 @pytest.fixture(scope="session")
 def cluster_dsn() -> Iterator[str]:
     """The DSN of the test cluster's maintenance database. Not durable: who needs that makes one."""
     place = hashlib.sha256(str(_HERE).encode()).hexdigest()[:8]
-    data_dir = Path(tempfile.gettempdir()) / f"postroad-tests-{os.geteuid()}-{place}"
+    data_dir = _roomy() / f"postroad-tests-{os.geteuid()}-{place}"
     cluster = Cluster(data_dir, durable=False)
     dsn = cluster.ensure_running()
     yield dsn
