@@ -173,16 +173,20 @@ async def websent(walk: Walk) -> AsyncGenerator[None, None]:
     names = [walk.name() for _ in range(2)]
     async with _beside(walk.parts.oa_sql.outgoing.run(), "websent"):
         yield
-        for number, name in enumerate(names):
-            walk.acknowledged.add(name)
-            await walk.scene.database.execute(
+        walk.acknowledged.update(names)
+
+        async def are_written() -> bool:
+            await walk.scene.database.executemany(
                 "INSERT INTO oa.websent (mailid, account, mailto, mailsubject, mailbodytext, savetosent) "
-                "VALUES ($1, $2, $3, $4, 'Text', 1)",
-                f"{walk.mark[:14]}{number}",
-                str(ANNA),
-                f"{BERT},one@there.test",
-                name,
+                "VALUES ($1, $2, $3, $4, 'Text', 1) ON CONFLICT DO NOTHING",
+                [
+                    (f"{walk.mark[:14]}{number}", str(ANNA), f"{BERT},one@there.test", name)
+                    for number, name in enumerate(names)
+                ],
             )
+            return True
+
+        await until(are_written, "the OA has written its rows")
 
         async def is_done() -> bool:
             return not await walk.scene.database.fetchval(
@@ -324,6 +328,7 @@ async def _beside(work: Coroutine[object, object, None], name: str) -> AsyncIter
     task = asyncio.create_task(work, name=name)
     try:
         yield
+        assert not task.done(), f"{name} has died: {task}"
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

@@ -11,7 +11,7 @@ import secrets
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -241,9 +241,12 @@ def mail(name: str, to: str = "someone@walk.test") -> bytes:
 
 
 async def until(holds: Callable[[], Awaitable[bool]], what: str) -> None:
-    """Wait until something holds. Raises `AssertionError`."""
+    """Wait until something holds; a database that is away cannot tell yet. Raises `AssertionError`."""
     deadline = asyncio.get_running_loop().time() + PATIENCE
-    while not await holds():
+    while True:
+        with suppress(DatabaseUnavailable):
+            if await holds():
+                return
         assert asyncio.get_running_loop().time() < deadline, f"after {PATIENCE:.0f} s still not: {what}"
         await asyncio.sleep(0.04)
 

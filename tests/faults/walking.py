@@ -13,12 +13,13 @@ import random
 import ssl
 import subprocess
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Iterator, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator, MutableMapping, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
     ExitStack,
     aclosing,
+    asynccontextmanager,
     contextmanager,
 )
 from contextvars import ContextVar
@@ -31,8 +32,8 @@ import structlog
 
 from postroad.db.pool import Database
 from postroad.server.parts import Parts
-from tests.faults.roads import ROADS
-from tests.faults.scene import Scene, Walk, until
+from tests.faults.roads import ROADS, Road
+from tests.faults.scene import Clock, Scene, Walk, until
 from tests.faults.wire import Fault, Message, Point, crash_points, distinct
 
 WALK_SECONDS = 150.0
@@ -86,11 +87,11 @@ class _Watch:
         }
 
 
-# Presence and listeners stand on connections of their own.
+# Of the pool: presence and listeners stand on connections of their own.
 _LOCKED = """
-SELECT a.query, l.locktype, l.mode, l.classid, l.objid FROM pg_stat_activity a JOIN pg_locks l USING (pid)
-WHERE a.datname = current_database() AND a.application_name = 'postroad' AND a.pid <> pg_backend_pid()
-AND a.state <> 'active' AND l.granted
+SELECT a.query, l.mode, l.classid, l.objid FROM pg_stat_activity a JOIN pg_locks l USING (pid)
+WHERE a.datname = current_database() AND a.application_name = 'postroad'
+AND (a.state = 'idle' AND l.locktype = 'advisory' OR a.state LIKE 'idle in transaction%')
 """
 
 _watch: ContextVar[_Watch | None] = ContextVar("watch", default=None)
@@ -160,58 +161,70 @@ async def walk(
 
     Raises `AssertionError`.
     """
-    watch = _Watch()
-    _watch.set(watch)
-    try:
-        async with asyncio.timeout(WALK_SECONDS):
-            return await _walk(scene, watch, road, fault, point)
-    except BaseException as error:
-        error.add_note(f"last said: {list(watch.said)}")
-        raise
-
-
-async def _walk(
-    scene: Scene, watch: _Watch, road: str, fault: Fault | None, point: Point | None
-) -> list[Message]:
-    async with scene.worker() as parts:
+    async with asyncio.timeout(WALK_SECONDS), held_worker(scene) as parts:
         broken = Walk(scene, parts, is_strict=False)
-        healed = Walk(scene, parts, is_strict=True)
         async with aclosing(ROADS[road](broken)) as act:
-            await scene.wire.quiet(0.02)  # it has looked into the queue once
             await anext(act)
             await scene.wire.quiet(0.02)
-            standing = watch.living()
             scene.wire.arm(fault, point)
             await anext(act)
             await scene.wire.quiet(SETTLED_SECONDS)
             journal = scene.wire.disarm()
-            async with aclosing(ROADS[road](healed)) as again:
-                await anext(again)
-                await anext(again)
-                await healed.until_queue_rests()
-                await anext(again, None)
-            dead = standing - watch.living()
-            assert not dead, f"tasks are dead: {sorted(dead)}"
+            await walk_unbroken(ROADS[road], Walk(scene, parts, is_strict=True))
             await anext(act, None)
-        await _hold_worker(parts)
-        locked = await scene.database.fetch(_LOCKED)
-        assert not locked, f"connections that nobody uses hold locks: {[dict(row) for row in locked]}"
-    left = await scene.database.fetch("SELECT * FROM queue_recipient WHERE lease_owner IS NOT NULL")
-    assert not left, f"leases were left behind: {[dict(row) for row in left]}"
-    problems = await scene.problems()
-    assert not problems, f"verify: {problems}"
-    assert not watch.errors, f"logged as errors of ours: {watch.errors}"
     return journal
 
 
-async def _hold_worker(parts: Parts) -> None:
-    """Nothing is in a worker's hands any more: no mail, no connection."""
+async def walk_unbroken(road: Road, walk: Walk) -> None:
+    """Walk a road with nothing broken: service must be had."""
+    async with aclosing(road(walk)) as act:
+        await anext(act)
+        await anext(act)
+        await walk.until_queue_rests()
+        await anext(act, None)
+
+
+@asynccontextmanager
+async def held_worker(scene: Scene, clock: Clock | None = None) -> AsyncIterator[Parts]:
+    """A worker that must be as well afterwards as it was before: nothing dead, nothing kept, nothing wrong.
+
+    Only in a task of its own, since what a worker does is told from others by its context.
+    """
+    watch = _Watch()
+    token = _watch.set(watch)
+    try:
+        async with scene.worker(clock) as parts:
+            await scene.wire.quiet(0.02)  # it has looked into the queue once
+            standing = watch.living()
+            yield parts
+            dead = standing - watch.living()
+            assert not dead, f"tasks are dead: {sorted(dead)}"
+            await _hold_worker(scene, parts)
+        left = await scene.database.fetch("SELECT * FROM queue_recipient WHERE lease_owner IS NOT NULL")
+        assert not left, f"leases were left behind: {[dict(row) for row in left]}"
+        problems = await scene.problems()
+        assert not problems, f"verify: {problems}"
+        assert not watch.errors, f"logged as errors of ours: {watch.errors}"
+    except BaseException as error:
+        error.add_note(f"last said: {list(watch.said)}")
+        raise
+    finally:
+        _watch.reset(token)
+
+
+async def _hold_worker(scene: Scene, parts: Parts) -> None:
+    """Nothing is in a worker's hands any more: no mail, no connection, no lock; and it is known to live."""
 
     async def rests() -> bool:
         use = parts.database.use()
-        return parts.transport.dispatcher.in_flight == 0 and use.open == use.idle
+        transport = parts.transport
+        return transport.dispatcher.in_flight == 0 and use.open == use.idle and transport.presence.is_held
 
-    await until(rests, "the worker's hands are empty")
+    async def is_unlocked() -> bool:
+        return not await scene.database.fetch(_LOCKED)
+
+    await until(rests, "the worker's hands are empty, and its presence is held")
+    await until(is_unlocked, "no connection that nobody uses holds a lock")
 
 
 # -- many walks

@@ -216,6 +216,8 @@ class Imports:
             await self._work(job, place.pieces, Options.from_dict(row["options"]))
         except UnreadableFile:
             pass  # told to the customer by the job's state
+        except NotFound:
+            await self._fail(job, "the list was removed")
         except (LostLease, DatabaseUnavailable) as error:
             log.info("import_postponed", job=job.id, reason=str(error))
         except Exception:

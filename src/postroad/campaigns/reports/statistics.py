@@ -8,9 +8,8 @@ from datetime import date
 
 from postroad.campaigns.errors import NotFound
 from postroad.campaigns.reports.figures import INVALID, MALFORMED, Figures, RunFigures
+from postroad.campaigns.reports.spooling import spooled
 from postroad.db.pool import Database
-
-READ_AT_ONCE = 2000
 
 _RUNS_OF_DAYS = """
 SELECT d.id, d.run_id, d.day, r.kind, coalesce(t.ident, '') AS ident FROM run_day d
@@ -24,7 +23,6 @@ WHERE t.customer_id = $1 AND t.state <> -3 AND (t.deleted_at IS NULL OR r.expand
   AND t.send_at >= $2::date::timestamp AT TIME ZONE $3
   AND t.send_at < ($2::date + 1)::timestamp AT TIME ZONE $3
 """
-# A cursor: sorted once, read in pieces.
 _FAILED = """
 SELECT r.address, r.failure, d.id AS run_day_id FROM run_day d
 JOIN run n ON n.customer_id = d.customer_id AND n.id = d.run_id
@@ -124,12 +122,9 @@ class Statistics:
         ident: str | None = None,
     ) -> AsyncIterator[Failed]:
         """Addresses that failed on these days, by the time of the failure, once for each failure."""
-        async with self._database.transaction() as connection:
-            cursor = connection.cursor(
-                _FAILED, customer_id, first, last, list(failures), run_day_id, ident, prefetch=READ_AT_ONCE
-            )
-            async for row in cursor:
-                yield Failed(**row)
+        rows = spooled(self._database, _FAILED, customer_id, first, last, list(failures), run_day_id, ident)
+        async for row in rows:
+            yield Failed(**row)
 
     async def check_run_day(self, customer_id: int, run_day_id: int) -> None:
         """Raise `NotFound` for the day of a run that does not exist."""

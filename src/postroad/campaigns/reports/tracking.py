@@ -11,9 +11,8 @@ from datetime import datetime
 
 from postroad.campaigns.errors import NotFound
 from postroad.campaigns.reports.figures import RunFigures
+from postroad.campaigns.reports.spooling import spooled
 from postroad.db.pool import Database
-
-READ_AT_ONCE = 2000
 
 _RUN = """
 SELECT r.id, r.shelf, r.email_base, coalesce(t.ident, '') AS ident, coalesce(t.id, 0) AS send_id,
@@ -254,30 +253,29 @@ class TrackingReports:
             return
         number = None if email_id is None else email_id - run.email_base
         query = _CLICKERS if only_clicked or link_id is not None else _OPENS
-        async with self._database.transaction() as connection:
-            cursor = connection.cursor(
-                query.replace("o.number = $5", "r.number = $5"),
-                customer_id,
-                run.id,
-                run.shelf,
-                link_id,
-                number,
-                only_clicked,
-                prefetch=READ_AT_ONCE,
+        rows = spooled(
+            self._database,
+            query.replace("o.number = $5", "r.number = $5"),
+            customer_id,
+            run.id,
+            run.shelf,
+            link_id,
+            number,
+            only_clicked,
+        )
+        async for row in rows:
+            opens, clicks = row["open_total"] or 0, row["click_total"]
+            yield Reader(
+                run.email_base + row["number"],
+                row["address"],
+                row["browser"],
+                row["os"],
+                row["device"],
+                row["ip_first"],
+                row["ip_last"] if opens > 1 else "",
+                Span.of(1 if opens else 0, opens, row["open_first"], row["open_last"]),
+                Span.of(1 if clicks else 0, clicks, row["click_first"], row["click_last"]),
             )
-            async for row in cursor:
-                opens, clicks = row["open_total"] or 0, row["click_total"]
-                yield Reader(
-                    run.email_base + row["number"],
-                    row["address"],
-                    row["browser"],
-                    row["os"],
-                    row["device"],
-                    row["ip_first"],
-                    row["ip_last"] if opens > 1 else "",
-                    Span.of(1 if opens else 0, opens, row["open_first"], row["open_last"]),
-                    Span.of(1 if clicks else 0, clicks, row["click_first"], row["click_last"]),
-                )
 
     async def clicks(
         self, customer_id: int, run: TrackedRun, link_id: int | None = None
@@ -285,14 +283,10 @@ class TrackingReports:
         """A row a recipient and link, by the time of the first click."""
         if run.shelf is None:
             return
-        async with self._database.transaction() as connection:
-            cursor = connection.cursor(
-                _CLICKS, customer_id, run.id, run.shelf, link_id, prefetch=READ_AT_ONCE
+        async for row in spooled(self._database, _CLICKS, customer_id, run.id, run.shelf, link_id):
+            yield Click(
+                row["id"],
+                row["address"],
+                row["url"],
+                Span.of(1, row["total"], row["first_at"], row["last_at"]),
             )
-            async for row in cursor:
-                yield Click(
-                    row["id"],
-                    row["address"],
-                    row["url"],
-                    Span.of(1, row["total"], row["first_at"], row["last_at"]),
-                )
