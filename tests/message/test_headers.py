@@ -25,6 +25,7 @@ from postroad.message.headers import (
     parse_addresses,
     parse_date,
     parse_message_ids,
+    shown_as,
 )
 from tests.message.mails import header_flood, word
 
@@ -242,3 +243,25 @@ def test_message_ids() -> None:
 @given(st.binary(max_size=200))
 def test_base64_never_raises(data: bytes) -> None:
     lenient_base64(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "shown"),
+    [
+        ("Anna", "anna@there.example", "Anna"),
+        ("", "anna@there.example", "anna@there.example"),
+        ("Anna", "", "Anna"),
+        ("boss@ours.example", "evil@theirs.example", "evil@theirs.example (boss@ours.example)"),
+        (
+            "The boss <boss@ours.example>",
+            "evil@theirs.example",
+            "evil@theirs.example (The boss <boss@ours.example>)",
+        ),
+        ("boss\uff20ours.example", "evil@theirs.example", "evil@theirs.example (boss\uff20ours.example)"),
+        ("Anna@There.example", "anna@there.example", "anna@there.example"),
+        ("'anna@there.example'", "anna@there.example", "anna@there.example"),
+        ("Anna @ work", "anna@there.example", "anna@there.example (Anna @ work)"),
+    ],
+)
+def test_a_name_that_holds_an_address_stands_behind_the_real_one(name: str, address: str, shown: str) -> None:
+    assert shown_as(name, address) == shown

@@ -28,6 +28,7 @@ from postroad.directory.passwords import PasswordHashing
 from postroad.events.outbox import Outbox
 from postroad.mailstore.folders import ensure_defaults_in
 from postroad.message.address import Address
+from postroad.server.doors import OPEN_DOORS
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 80.0  # the machine may be busy with everything else
@@ -39,7 +40,7 @@ from postroad.config import load
 from postroad.server import serve
 sys.exit(serve(load(Path(sys.argv[1]))))
 """
-EVERYWHERE_FREE = dict.fromkeys(("smtp", "submission", "submissions", "http", "https"), "127.0.0.1:0")
+EVERYWHERE_FREE = dict.fromkeys(OPEN_DOORS, "127.0.0.1:0")
 
 
 def eventually(condition: Callable[[], Any], what: str) -> Any:

@@ -11,7 +11,7 @@ from postroad.config.section import LOOPBACK, MEBIBYTE, Section
 from postroad.config.settings import BadSettings, Settings, load
 from postroad.config.shaping import ShapingRule
 from postroad.config.sign_in import SignInLimits
-from postroad.config.smtp import Smtp
+from postroad.config.smtp import OwnDomains, Smtp
 from postroad.config.storage import Storage
 from postroad.config.tls import Tls
 from postroad.config.web import Web
@@ -27,6 +27,7 @@ __all__ = [
     "Listen",
     "Log",
     "Oa",
+    "OwnDomains",
     "Pop3",
     "Section",
     "Settings",

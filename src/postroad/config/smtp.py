@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Network
+from typing import Literal
 
 from pydantic import Field
 
 from postroad.config.section import LOOPBACK, MEBIBYTE, Section
+
+OwnDomains = Literal["mark", "refuse", "accept"]
 
 
 class Smtp(Section):
@@ -21,5 +24,10 @@ class Smtp(Section):
     accept_deadline_seconds: int = Field(60, gt=0)
     plain_auth_networks: tuple[IPv4Network | IPv6Network, ...] = LOOPBACK
     relay_networks: tuple[IPv4Network | IPv6Network, ...] = ()  # may relay without signing in
+    # Mail from outside, without signing in, whose sender or author has an address of ours: filed as junk with
+    # a warning, refused, or taken as any other.
+    own_domains: OwnDomains = "mark"
+    # From where such mail is taken as any other: forwarders, and servers of lists that our people write to.
+    forwarder_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     # Clients without a limit of connections per address.
     unlimited_networks: tuple[IPv4Network | IPv6Network, ...] = LOOPBACK

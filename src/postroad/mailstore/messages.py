@@ -15,7 +15,7 @@ from typing import cast
 
 from ..db.pool import Connection, Database
 from ..message.envelope import Envelope, decode_envelope
-from ..message.headers import Mailbox
+from ..message.headers import Mailbox, shown_as
 from ..message.scan import Part, decode_structure
 from ..message.summary import MessageSummary
 from .blobs import Blobs
@@ -297,7 +297,7 @@ def message_row(mail: NewMail) -> tuple[object, ...]:
 
 def _shown(mailboxes: Sequence[Mailbox]) -> str:
     """What a list shows of them: names, or else addresses."""
-    return ", ".join(each.name or each.address_text for each in mailboxes[:10])[:MAX_SHOWN]
+    return ", ".join(shown_as(each.name, each.address_text) for each in mailboxes[:10])[:MAX_SHOWN]
 
 
 def _storable_time(when: datetime | None) -> datetime | None:

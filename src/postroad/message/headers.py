@@ -10,6 +10,7 @@ from __future__ import annotations
 import binascii
 import re
 import string
+import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_tz
@@ -60,6 +61,21 @@ class Mailbox(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.name} <{self.address_text}>" if self.name else self.address_text
+
+
+def shown_as(name: str, address: str) -> str:
+    """What stands for somebody where there is room for one text: the name, or else the address.
+
+    A name that holds an address of its own is not believed: the real address stands before it.
+    """
+    if not name or not address:
+        return name or address
+    plain = unicodedata.normalize("NFKC", name)  # so that a full-width @ is one as well
+    if "@" not in plain:
+        return name
+    if plain.strip(" <>\"'").casefold() == address.casefold():
+        return address
+    return f"{address} ({name})"
 
 
 class ListItem(NamedTuple):

@@ -161,6 +161,8 @@ class Transport:
             group=self.group,
             hostname=settings.hostname,
             relay_networks=settings.smtp.relay_networks,
+            forwarder_networks=settings.smtp.forwarder_networks,
+            own_domains=settings.smtp.own_domains,
             clock=clock,
         )
         self.submission = Submission(self.acceptance)

@@ -134,3 +134,20 @@ async def test_a_search_that_makes_no_sense_says_so(lin: Lin) -> None:
     assert answer.status == 200
     assert (await lin.visitor.get("/mail/search?q=")).status == 303
     assert (await lin.visitor.get("/mail/search?q=" + "x" * 5000)).status == 200
+
+
+async def test_a_name_that_holds_another_address_does_not_hide_the_real_one(house: House, lin: Lin) -> None:
+    forged = mail("Pay now", sender='"boss@demo.example" <evil@theirs.example>')
+    uid = await house.deliver(lin.id, forged)
+    real = "evil@theirs.example (boss@demo.example)"
+    folder = (await lin.visitor.get(f"/mail/folder/{lin.inbox}")).text
+    assert real in folder
+    assert real in (await lin.visitor.get("/mail/summary")).text
+    reader = (await lin.visitor.get(f"/mail/message/{lin.inbox}/{uid}")).text
+    assert f'class="from-name">{real}<' in reader
+
+    async def is_indexed() -> bool:
+        return "Pay now" in (await lin.visitor.get("/mail/search?q=pay")).text
+
+    await until(is_indexed)
+    assert real in (await lin.visitor.get("/mail/search?q=pay")).text

@@ -16,15 +16,18 @@ from typing import Protocol
 
 import structlog
 
+from postroad.config import OwnDomains
 from postroad.db.group_commit import CommitFailed, GroupCommit
 from postroad.db.pool import DatabaseUnavailable
 from postroad.directory.addresses.resolver import LocalAccount, NotLocal, Resolution, UnknownLocal
 from postroad.mailstore.errors import BlobsFull, BlobsUnavailable
+from postroad.mailstore.folders import Role
 from postroad.message.address import Address, BadAddress, canonical_domain
 from postroad.message.headers import Mailbox, header_section
 from postroad.protocols.smtp.envelope import Envelope, EnvelopeRecipient, Notify, Principal, SessionInfo
 from postroad.protocols.smtp.replies import SmtpReply
 from postroad.transport.accepting import mending
+from postroad.transport.accepting.foreign import WARNING, claimed_authors, without_forged
 from postroad.transport.accepting.list_mail import list_copy
 from postroad.transport.accepting.plan import DraftEntry, Plan, PlanWriter
 from postroad.transport.accepting.planning import Filing, Planner, RoutedMail
@@ -117,8 +120,14 @@ class Acceptance:
         hostname: str,
         relay_networks: Sequence[Network],
         clock: Callable[[], datetime],
+        forwarder_networks: Sequence[Network] = (),
+        own_domains: OwnDomains = "mark",
     ) -> None:
-        """`relay_networks` may send to anywhere without signing in."""
+        """`relay_networks` may send to anywhere without signing in.
+
+        `own_domains` says what becomes of mail from outside that carries an address of ours as its sender;
+        from `forwarder_networks` (and from `relay_networks`) it is taken as any other.
+        """
         self._directory = directory
         self._router = router
         self._quota = quota
@@ -130,6 +139,8 @@ class Acceptance:
         self._relay_networks = tuple(relay_networks)
         self._clock = clock
         self._near: dict[str, bool] = {}  # client addresses that were looked for in the networks
+        self._forwarder_networks = tuple(forwarder_networks)
+        self._own_domains = own_domains
 
     # Judging
 
@@ -214,17 +225,25 @@ class Acceptance:
             content, authors = self._prepare(content, envelope, principal)
         elif content and not (begins_with_field(content) or content.startswith(b"\r\n")):
             content = b"\r\n" + content  # a body without a header: what we put in front must not swallow it
+        content = without_forged(content, self._hostname)
         with _as_replies():
+            is_impostor = not may_relay and await self._claims_ours(envelope, content, session)
+            if is_impostor and self._own_domains == "refuse":
+                raise SmtpReply(550, "5.7.1", "sign in to send mail with an address of this server")
             if principal is not None:
                 await self._check_authors(authors, principal)
-            routing = await self._route(envelope, content, principal, may_relay)
+            routing = await self._route(envelope, content, principal, may_relay, is_impostor)
             if routing.refused and len(routing.refused) == len(envelope.recipients):
                 raise routing.refused[0].reply
             mail = RoutedMail(
                 body=content,
                 sender=envelope.mail_from,
-                received=lambda name: received(session, envelope, self._hostname, name, self._clock()),
+                received=lambda name: (
+                    received(session, envelope, self._hostname, name, self._clock())
+                    + (WARNING if is_impostor else b"")
+                ),
                 locals=routing.locals,
+                local_role=Role.JUNK if is_impostor else Role.INBOX,
                 remotes=routing.remotes,
                 sign_as=_domain_of(authors),
                 account_id=None if principal is None else principal.account_id,
@@ -233,6 +252,18 @@ class Acceptance:
                 is_smtputf8=envelope.smtputf8,
             )
             return mail_id_text(await self._take(mail, envelope, routing))
+
+    async def _claims_ours(self, envelope: Envelope, content: bytes, session: SessionInfo) -> bool:
+        """Whether a stranger gives an address of one of our domains as the sender or an author."""
+        if self._own_domains == "accept" or _is_in(session.client_address, self._forwarder_networks):
+            return False
+        claimed = claimed_authors(mending.authors(content))
+        if envelope.mail_from is not None:
+            claimed.append(envelope.mail_from)
+        for address in claimed:
+            if not isinstance(await self._directory.resolve(address), NotLocal):
+                return True
+        return False
 
     async def take_from_account(
         self,
@@ -295,14 +326,20 @@ class Acceptance:
             return await self._plan(plan, mail, envelope, routing)
 
     async def _route(
-        self, envelope: Envelope, content: bytes, principal: Principal | None, may_relay: bool
+        self,
+        envelope: Envelope,
+        content: bytes,
+        principal: Principal | None,
+        may_relay: bool,
+        is_impostor: bool = False,
     ) -> Routing:
         header = header_section(content)
         if count_received(header) > MAX_RECEIVED:
             raise SmtpReply(554, "5.4.6", "the mail has passed too many hosts: it goes round in a circle")
         account_id = None if principal is None else principal.account_id
         routing = await self._router.route(
-            envelope.recipients, Sending(envelope.mail_from, account_id, may_relay, marks(header))
+            envelope.recipients,
+            Sending(envelope.mail_from, account_id, may_relay, marks(header), is_impostor),
         )
         await self._drop_full(routing, len(content))
         return routing

@@ -61,6 +61,7 @@ class RoutedMail:
     sender: Address | None
     received: Callable[[str], bytes]
     locals: Sequence[Local] = ()
+    local_role: Role = Role.INBOX  # the folder of those who get it here
     remotes: Sequence[Remote] = ()
     sign_as: str | None = None
     account_id: int | None = None
@@ -108,7 +109,7 @@ class Planner:
             stored = await self._messages.prepare(mail.body, summary, path + trace, len(path), message_id)
             plan.mails.append(stored)
             for local in mail.locals:
-                plan.deliveries.append(Delivery.of(stored, local.account.account_id, now))
+                plan.deliveries.append(Delivery.of(stored, local.account.account_id, now, mail.local_role))
                 plan.events.append(Event(MAIL_ARRIVED, local.account.account_id, {"message_id": stored.id}))
             for filing in mail.filed:
                 plan.deliveries.append(

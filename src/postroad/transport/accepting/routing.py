@@ -105,13 +105,15 @@ class Routing:
 class Sending:
     """Who sends, as far as routing must know.
 
-    `marks` are the addresses the mail has passed already (Delivered-To).
+    `marks` are the addresses the mail has passed already (Delivered-To). `is_impostor`: a stranger gives an
+    address of ours as the sender, which proves nothing to a list of members.
     """
 
     sender: Address | None
     account_id: int | None
     may_relay: bool
     marks: frozenset[str] = frozenset()
+    is_impostor: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,8 +265,9 @@ class _Walk:
         # A bounce or an automatic answer is not for everybody (RFC 3834 2, RFC 5321 4.5.5).
         is_first = not step.path
         sender = self._sending.sender
+        proven = None if self._sending.is_impostor else sender
         if sender is None or (
-            is_first and not await self._directory.may_post(target, sender, self._sending.account_id)
+            is_first and not await self._directory.may_post(target, proven, self._sending.account_id)
         ):
             self._refuse(
                 step, SmtpReply(550, "5.7.2", f"this sender may not write to the list {_shown(step)}")

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from zlib import crc32
 
+from postroad.message.headers import shown_as
+
 HUES = 12  # avatar colours in the style sheet
 
 
@@ -20,8 +22,8 @@ class Person:
 
     @property
     def label(self) -> str:
-        """What a list shows: the name, or else the address."""
-        return self.name or self.address
+        """What a list shows: the name, or else the address; both when the name holds another address."""
+        return shown_as(self.name, self.address)
 
     @property
     def initials(self) -> str:
