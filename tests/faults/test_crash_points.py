@@ -64,7 +64,7 @@ async def test_statements_that_fail_and_backends_that_end(walk: Walk, road: str)
 @pytest.mark.timeout(3600 if IS_WHOLE else 600)
 async def test_a_connection_on_which_nothing_passes_any_more(walk: Walk) -> None:
     """All roads side by side: whoever is stalled waits."""
-    await walk([Case(road, Fault.STALL, chosen(road, Fault.STALL)) for road in ROADS], 12)
+    await walk([Case(road, Fault.STALL, chosen(road, Fault.STALL)) for road in ROADS], 8)
 
 
 def chosen(road: str, fault: Fault) -> Choose:

@@ -36,7 +36,7 @@ from tests.faults.roads import ROADS, Road
 from tests.faults.scene import Clock, Scene, Walk, until
 from tests.faults.wire import Fault, Message, Point, crash_points, distinct
 
-WALK_SECONDS = 150.0
+WALK_SECONDS = 300.0  # a bound for what hangs; a walk takes a second, and a stall some ten
 SETTLED_SECONDS = 0.08  # nothing on the wire for so long: announcements are gathered for 50 ms
 
 

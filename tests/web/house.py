@@ -13,7 +13,7 @@ from pathlib import Path
 import uvicorn
 from starlette.routing import BaseRoute
 
-from postroad.config import Settings, SignInLimits, Web
+from postroad.config import Settings, SignInLimits, Smtp, Web
 from postroad.db.notify import Announcer, Listener
 from postroad.db.pool import Database
 from postroad.directory.addresses.accounts import Accounts
@@ -118,7 +118,9 @@ async def open_house(
         folders, entries = Folders(database, changes), Entries(database, changes)
         append = Append(database, messages, changes, clock)
         accounts = Accounts(database, outbox, hashing, ensure_defaults_in)
-        quota, whole = Quota(database, clock), Settings(hostname="mx.demo.example")
+        # By SMTP strangers write as people of ours here, so that notices come back to them.
+        smtp = Smtp(own_domains="accept")
+        quota, whole = Quota(database, clock), Settings(hostname="mx.demo.example", smtp=smtp)
         resolver = Resolver(database, whole.hostname, listener)
         near = Neighbours(database, resolver, NoKeys(), messages, quota, outbox, changes, announcer)
         transport = await stack.enter_async_context(Transport(whole, near, clock, delivers=False))

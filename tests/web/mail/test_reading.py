@@ -228,3 +228,10 @@ async def test_texts_beyond_the_pages_budget_are_downloads(house: House, lin: Li
     listed = re.findall(rf'href="{url}/part/(\d)" download class="attachment-link"', page.text)
     assert listed == ["4", "5", "6"]
     assert (await visitor.get(f"{url}/part/3")).body.endswith(b"the end")
+
+
+async def test_a_text_cut_behind_a_word_says_that_it_is_cut(house: House, lin: Lin) -> None:
+    head = b"From: a@b.example\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"
+    uid = await house.deliver(lin.id, head + b"a " * 300_000)
+    page = await lin.visitor.get(f"/mail/message/{lin.inbox}/{uid}")
+    assert page.text.count("Only its beginning is shown") == 1

@@ -91,7 +91,8 @@ def files_of(
 
 
 def _text_body(text: str, part: Part, file_url: str, quoted_label: str, budget: Budget) -> TextBody:
+    is_read_whole = len(text) <= budget.characters  # one character more than may be shown was asked for
     shown, is_whole = cut(text, budget)
     if part.parameters.get("format", "").lower() == "flowed":
         shown = unflowed(shown, deletes_space=part.parameters.get("delsp", "").lower() == "yes")
-    return TextBody(text_markup(shown, quoted_label, budget), "" if is_whole else file_url)
+    return TextBody(text_markup(shown, quoted_label, budget), "" if is_whole and is_read_whole else file_url)

@@ -7,7 +7,7 @@ in a header (scripts) or a field (plain forms). Cookies: RFC 6265.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote
@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from postroad.directory.identity.sessions import Session, Sessions
+from postroad.directory.principals import ACCOUNTS, Kind, PrincipalId
 from postroad.web.shell.clients import Network, client_address, is_secure
 from postroad.web.shell.forms import Form, read_form
 from postroad.web.shell.languages import Dates, Languages, zone_named
@@ -42,8 +43,13 @@ class Visit:
     dates: Dates
 
     @property
+    def principal(self) -> PrincipalId:
+        """Who it is: the kind and the id."""
+        return self.session.principal
+
+    @property
     def account_id(self) -> int:
-        """Whose mail it is about."""
+        """Whose mail it is about. Raises `NotAnAccount` for any other kind."""
         return self.session.account_id
 
     @property
@@ -67,7 +73,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Visits:
-    """Lets requests in."""
+    """Lets requests in: those of `kinds` of principals, each area its own."""
 
     def __init__(
         self,
@@ -76,12 +82,14 @@ class Visits:
         pages: Pages,
         clock: Callable[[], datetime],
         trusted_proxies: Sequence[Network],
+        kinds: Collection[Kind] = ACCOUNTS,
     ) -> None:
         self._sessions = sessions
         self._languages = languages
         self._pages = pages
         self._clock = clock
         self._trusted = trusted_proxies
+        self._kinds = kinds
 
     # -- who it is
 
@@ -97,7 +105,7 @@ class Visits:
     async def visit(self, request: Request) -> Visit | None:
         """Who is signed in; None when nobody is."""
         token = request.cookies.get(SESSION_COOKIE, "")
-        session = await self._sessions.find(token) if token else None
+        session = await self._sessions.find(token, self._kinds) if token else None
         if session is None:
             return None
         return Visit(request, session, token, self.dates(request, session.language))
