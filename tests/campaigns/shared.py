@@ -11,7 +11,7 @@ from tests.conftest import fresh_database
 # What a customer's end does not take along, and what belongs to nobody.
 _REST = (
     *("contact", "recipient", "ledger_chunk", "link", "hit", "user_agent", "sender_mailbox", "sender_domain"),
-    *("counted_call", "sign_in_failure", "credit"),
+    *("counted_call", "sign_in_attempt", "credit"),
 )
 
 
