@@ -34,7 +34,9 @@ def test_from_a_customer_to_a_task(postroad: Command, tmp_path: Path) -> None:
     )
     assert "林记" in postroad("customer", "list").output
 
-    list_id = str(postroad("contact", "add-list", "lin", "readers", "--json").data["list"]["id"])
+    made = postroad("contact", "add-list", "lin", "readers", "--json")
+    assert made.code == 0, made.output + made.errors
+    list_id = str(made.data["list"]["id"])
     file = tmp_path / "people.csv"
     file.write_text(
         'Name;E-Mail;Telefon\n"Li; Lei";li@example.com;1.3528775736E+10\n'

@@ -24,7 +24,7 @@ from postroad.db.pooler import PoolerInTheWay, check_sessions
 
 PGBOUNCER = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
 needs_pgbouncer = pytest.mark.skipif(not Path(PGBOUNCER).exists(), reason="PgBouncer is not installed")
-IGNORED = "statement_timeout,idle_in_transaction_session_timeout"
+IGNORED = "statement_timeout,lock_timeout,idle_in_transaction_session_timeout"
 
 
 async def test_a_postgresql_of_ones_own_passes(database_dsn: str) -> None:

@@ -45,6 +45,7 @@ from tests.web.house import House, open_house, until
 
 BOMB_BYTES = int(os.environ.get("POSTROAD_BOMB_BYTES", "300000"))
 LIMIT_SECONDS = 0.1
+TRIES = 3  # what a bomb holds, it holds each time; what a busy machine holds, it does not
 MAX_PAGE_BYTES = 6 * 1024 * 1024  # of 500,000 characters, the worst of which take six bytes and some markup
 LIN = "lin@demo.example"
 BATCHES = 8
@@ -233,24 +234,31 @@ async def test_no_bomb_holds_the_loop(database: Database, tmp_path: Path, batch:
     only = os.environ.get("POSTROAD_BOMBS", "").split()
     names = [name for name in sorted(BOMBS)[batch::BATCHES] if not only or name in only]
     largest = (0, "")
+    holds: dict[str, float] = {}
     with capture_logs() as logs:
         async with open_yard(database, tmp_path) as yard:
             for name in names:
                 content = BOMBS[name](BOMB_BYTES)
-                gc.collect()
-                largest = max(largest, (await through_everything(yard, name, content), name))
+                for _ in range(TRIES):
+                    gc.collect()
+                    yard.probe.longest = 0.0
+                    largest = max(largest, (await through_everything(yard, name, content), name))
+                    holds[name] = min(holds.get(name, yard.probe.longest), yard.probe.longest)
+                    if holds[name] <= LIMIT_SECONDS:
+                        break
         places = [
             line["stack"][-4:]
             for line in logs
             if line["event"] == "loop_held" and line["cpu_seconds"] > LIMIT_SECONDS / 2
         ]
     probe = yard.probe
-    print(f"longest hold {probe.longest * 1000:.0f} ms, largest page {largest[0]} bytes ({largest[1]})")
+    longest = max(holds.values(), default=0.0)
+    print(f"longest hold {longest * 1000:.0f} ms, largest page {largest[0]} bytes ({largest[1]})")
     for hold, doing in sorted(probe.holds, reverse=True)[:10]:
         print(f"  {hold * 1000:.0f} ms: {doing}")
-    if probe.longest > LIMIT_SECONDS:
+    if longest > LIMIT_SECONDS:
         print(*("  " + " < ".join(reversed(place)) for place in places), sep="\n")
-    assert probe.longest <= LIMIT_SECONDS
+    assert longest <= LIMIT_SECONDS
     assert largest[0] <= MAX_PAGE_BYTES, largest
 
 

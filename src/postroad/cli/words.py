@@ -159,9 +159,9 @@ ERRORS: dict[str, tuple[str, str, str, str]] = {
         "",
         "到数据库之间有一个连接池，它不为每个连接保留会话：{message}",
         "PgBouncer: pool_mode = session for this database, and ignore_startup_parameters = "
-        "statement_timeout,idle_in_transaction_session_timeout; or connect to PostgreSQL itself.",
+        "statement_timeout,lock_timeout,idle_in_transaction_session_timeout; or connect to PostgreSQL.",
         "PgBouncer：为此数据库设置 pool_mode = session，并设置 ignore_startup_parameters = "
-        "statement_timeout,idle_in_transaction_session_timeout；或者直接连接 PostgreSQL。",
+        "statement_timeout,lock_timeout,idle_in_transaction_session_timeout；或者直接连接 PostgreSQL。",
     ),
     "migration-failed": (
         "",

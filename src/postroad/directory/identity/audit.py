@@ -50,7 +50,7 @@ class AuditEntry:
 
 
 async def record_in(
-    connection: Connection, actor: Actor, action: str, subject: str = "", **facts: object
+    connection: Connection, actor: Actor, action: str, subject: str = "", /, **facts: object
 ) -> None:
     """Note that `actor` did `action` (such as "account.add") to `subject`, if this transaction commits."""
     kept = {name: _bounded(value) for name, value in list(facts.items())[:MAX_FACTS]}
@@ -76,7 +76,7 @@ class Audit:
         self._database = database
         self._keep = keep
 
-    async def record(self, actor: Actor, action: str, subject: str = "", **facts: object) -> None:
+    async def record(self, actor: Actor, action: str, subject: str = "", /, **facts: object) -> None:
         """Note what was done, after it was committed."""
         async with self._database.transaction() as connection:
             await record_in(connection, actor, action, subject, **facts)
