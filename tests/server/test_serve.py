@@ -26,7 +26,9 @@ def test_it_serves_tells_how_it_is_and_ends_with_exit_code_0(make_server: Make) 
     assert server.stop() == 0
     assert not server.addresses
     assert not (server.data_dir / "postgres" / "postmaster.pid").exists()
-    assert [line for line in server.lines() if line["level"] in ("error", "warning")] == []
+    # A busy machine holds loops too, and the watchdog says so.
+    told = [line for line in server.lines() if line["event"] != "loop_held"]
+    assert [line for line in told if line["level"] in ("error", "warning")] == []
 
 
 def test_a_killed_worker_is_replaced(make_server: Make) -> None:
