@@ -247,7 +247,7 @@ async def test_no_bomb_holds_the_loop(database: Database, tmp_path: Path, batch:
                     if holds[name] <= LIMIT_SECONDS:
                         break
         places = [
-            line["stack"][-4:]
+            line["where"][-4:]
             for line in logs
             if line["event"] == "loop_held" and line["cpu_seconds"] > LIMIT_SECONDS / 2
         ]

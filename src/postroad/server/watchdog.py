@@ -75,7 +75,7 @@ class Watchdog:
             "loop_held",
             seconds=round(late, 3),
             cpu_seconds=round(time.process_time() - self._cpu_before, 3),
-            stack=stack_of(frames.get(self._thread_id)),
+            where=stack_of(frames.get(self._thread_id)),
             threads=[
                 stack_of(frame)[-1:]
                 for thread_id, frame in frames.items()
