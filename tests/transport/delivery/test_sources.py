@@ -158,7 +158,7 @@ async def test_pausing_reaches_what_is_in_flight(house: House, sink: Sink) -> No
         sink.hold.set()
         sink.hold = None
     assert len(sink.recipients) <= 3, "what was on the wire already"
-    counts = await states(house.database)
+    counts = {"delivered": 0, **await states(house.database)}  # nothing may have been on the wire
     assert counts == {"delivered": len(sink.recipients), "paused": 50 - len(sink.recipients)}
 
 
