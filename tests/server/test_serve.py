@@ -19,9 +19,11 @@ def test_it_serves_tells_how_it_is_and_ends_with_exit_code_0(make_server: Make) 
     server = make_server()
     server.start()
     assert server.status("/healthz") == 200
+    # A worker answers before it has begun everything it keeps going.
+    eventually(lambda: server.get("/readyz")[0] == 200, "a worker is ready")
+    eventually(lambda: server.events("server_ready"), "every worker is ready")
     status, body = server.get("/readyz")
     assert (status, json.loads(body)) == (200, {"ready": True, "missing": {}})
-    eventually(lambda: server.events("server_ready"), "every worker is ready")
     assert len(server.workers()) == 2
     assert server.stop() == 0
     assert not server.addresses
