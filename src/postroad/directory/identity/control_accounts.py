@@ -169,8 +169,12 @@ class ControlAccounts:
             await record_in(connection, actor, "control-account.remove", found.name)
 
     async def may_connect(self, client: str) -> bool:
-        """Whether any control account may be used from an IP address: who it is shows later."""
-        return any(account.allows_client(client) for account in await self.list())
+        """Whether any control account may be used from an IP address: who it is shows later.
+
+        Without any, nobody is told so before the login.
+        """
+        accounts = await self.list()
+        return not accounts or any(account.allows_client(client) for account in accounts)
 
     async def check_password(self, name: str, password: str, client: str) -> ControlSession:
         """Say who signs in by the password. Raises what `SignIn.check` raises."""
@@ -201,6 +205,25 @@ class ControlAccounts:
             name, Kind.CONTROL_ACCOUNT, client, is_right=is_right and secret is not None
         )
         return await self._opened(principal, client)
+
+    async def as_it_is_now(self, session: ControlSession) -> ControlSession:
+        """Return the session with today's commands, networks and rights.
+
+        Raises `WrongCredentials` when its account is gone, or has another password since.
+        """
+        principal = session.principal
+        version = await self._database.fetchval(
+            "SELECT version FROM credential WHERE kind = $1 AND principal_id = $2 AND NOT is_disabled",
+            principal.kind,
+            principal.id,
+        )
+        if version != principal.credential_version:
+            raise WrongCredentials
+        try:
+            account = await self.get(principal.name)
+        except UnknownPrincipal as error:
+            raise WrongCredentials from error
+        return ControlSession(principal, account, await rights_in(self._database, principal.principal_id))
 
     async def _opened(self, principal: Principal, client: str) -> ControlSession:
         try:
