@@ -19,6 +19,7 @@ from pydantic_settings import (
 )
 
 from postroad.config.audit import AuditLog
+from postroad.config.ctrl import Ctrl
 from postroad.config.delivery import Delivery
 from postroad.config.edm import Edm
 from postroad.config.imap import Imap
@@ -52,6 +53,7 @@ class Settings(BaseSettings):
     smtp: Smtp = Smtp()
     imap: Imap = Imap()
     pop3: Pop3 = Pop3()
+    ctrl: Ctrl = Ctrl()
     delivery: Delivery = Delivery()
     shaping: Annotated[tuple[ShapingRule, ...], Field(max_length=MAX_RULES), AfterValidator(are_apart)] = ()
     storage: Storage = Storage()

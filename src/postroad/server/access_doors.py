@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Mapping
 from importlib.metadata import version
 
-from prometheus_client import CollectorRegistry
-
 from postroad.config import Settings
 from postroad.listeners.access import AccessListener
 from postroad.listeners.access_metrics import AccessMetrics
@@ -24,8 +22,7 @@ from postroad.server.parts import Parts
 class AccessDoors:
     """All POP3 and IMAP doors of a worker that are on."""
 
-    def __init__(self, settings: Settings, parts: Parts, tls: ServerTls, registry: CollectorRegistry) -> None:
-        metrics = AccessMetrics(registry)
+    def __init__(self, settings: Settings, parts: Parts, tls: ServerTls, metrics: AccessMetrics) -> None:
         self._listeners = {
             **_imap(settings, parts, tls, metrics),
             **_pop3(settings, parts, tls, metrics),

@@ -21,11 +21,13 @@ import uvloop
 from postroad.db.migrate import read_migrations
 from postroad.db.pool import DatabaseUnavailable
 from postroad.db.tasks import TaskSupervisor
+from postroad.listeners.access_metrics import AccessMetrics
 from postroad.listeners.limits import Connections
 from postroad.listeners.tls import BadCertificate, ServerTls
 from postroad.server import logs
 from postroad.server.access_doors import AccessDoors
 from postroad.server.certificate import CertificateFiles
+from postroad.server.control_doors import ControlDoors, control_tls
 from postroad.server.health import App, Check, Health
 from postroad.server.jobs import keep_running
 from postroad.server.metrics import Scrape, WorkerMetrics, queue_gauges, share_counters
@@ -87,6 +89,7 @@ class Worker:
         self._tls = ServerTls(spec.certificate, spec.private_key)
         self._web_tls = ServerTls(spec.certificate, spec.private_key)
         self._web_tls.context.set_alpn_protocols(["http/1.1"])
+        self._control_tls = control_tls(self._settings, spec.certificate, spec.private_key)
         self._metrics = WorkerMetrics(spec.number)
         self._tasks = TaskSupervisor(self._metrics.task_died)
         self._schema = read_migrations()[-1].version
@@ -108,7 +111,9 @@ class Worker:
                 )
             )
             smtp = SmtpDoors(self._settings, parts, self._tls, self._metrics.registry)
-            access = AccessDoors(self._settings, parts, self._tls, self._metrics.registry)
+            access_metrics = AccessMetrics(self._metrics.registry)
+            access = AccessDoors(self._settings, parts, self._tls, access_metrics)
+            control = ControlDoors(self._settings, parts, self._control_tls, access_metrics)
             pages = open_pages(self._settings, parts)
             webs = self._web_servers(parts, pages)
             async with asyncio.TaskGroup() as group:
@@ -116,6 +121,7 @@ class Worker:
                     group.create_task(server.serve(bind_web(self._spec.addresses[door])))
                 await smtp.open(self._spec.addresses)
                 await access.open(self._spec.addresses)
+                await control.open(self._spec.addresses)
                 keep = self._tasks.keep
                 helpers = [
                     keep("indexer", parts.indexer.run),
@@ -146,7 +152,7 @@ class Worker:
                 for server, _ in webs:
                     server.should_exit = True
                 grace = self._settings.drain_seconds * GRACE_SHARE
-                await asyncio.gather(smtp.drain(grace), access.drain(grace))
+                await asyncio.gather(smtp.drain(grace), access.drain(grace), control.drain(grace))
         log.info("worker_stopped")
         return 0
 
@@ -216,6 +222,7 @@ class Worker:
         try:
             self._tls.reload()
             self._web_tls.reload()
+            self._control_tls.reload()
             log.info("certificate_loaded", certificate=str(self._files.certificate))
         except BadCertificate as error:
             log.error("certificate_unusable", reason=str(error), advice="the one before stays in use")
