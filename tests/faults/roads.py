@@ -8,16 +8,25 @@ what is there. A road joins by `@road("its name")`.
 from __future__ import annotations
 
 import asyncio
+import json
+import tempfile
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import TypeAlias
 
 from postroad.directory.errors import WrongCredentials
+from postroad.dns.lookups import Lookups
 from postroad.events.outbox import Event, Outbox
 from postroad.events.reader import EventReader
 from postroad.mailstore.folders import Role
+from postroad.notifications.lines import Lines
+from postroad.notifications.receivers import Receivers
+from postroad.notifications.telling import Telling
+from postroad.notifications.ways import open_ways
 from tests.faults.scene import ANNA, BERT, PASSWORD, Walk, mail, until
 
 Road: TypeAlias = Callable[[Walk], AsyncGenerator[None, None]]
@@ -202,6 +211,48 @@ async def websent(walk: Walk) -> AsyncGenerator[None, None]:
     walk.hold_copies(_of(copies, BERT, Role.INBOX))
     walk.hold_copies(_of(copies, ANNA, Role.SENT))
     walk.hold_copies(_names(walk.scene.at_sink(walk.mark)))
+
+
+# -- telling others
+
+
+@road("notifications")
+async def notifications(walk: Walk) -> AsyncGenerator[None, None]:
+    """Mails that come are told of at least once: a file each, whole."""
+    parts, scene = walk.parts, walk.scene
+    with tempfile.TemporaryDirectory(prefix="told-") as directory:
+        receiver = await Receivers(scene.database).add_files(directory, account=str(ANNA))
+        lookups = Lookups()
+        ways = open_ways(scene.settings.notifications, lookups, parts.messages, parts.clock)
+        telling = Telling(
+            parts.database,
+            Lines(parts.database, timedelta(seconds=1)),
+            Receivers(parts.database),
+            ways,
+            scene.settings.notifications,
+        )
+        try:
+            async with _beside(telling.run(), "telling"):
+                yield
+                for _ in range(2):
+                    await walk.ask(partial(walk.send, parts.transport, str(ANNA)))
+
+                async def are_told() -> bool:
+                    return walk.acknowledged <= _told(directory).keys()
+
+                await until(are_told, f"all of {walk.acknowledged} are told of")
+                yield
+            told = _told(directory)
+            assert walk.acknowledged <= told.keys()
+            assert set(told.values()) <= {1}, f"more than one file: {told}"
+        finally:
+            await lookups.close()
+            await Receivers(scene.database).remove(receiver.id)
+
+
+def _told(directory: str) -> Counter[str]:
+    """The mails that a directory has files of."""
+    return Counter(json.loads(each.read_bytes())["subject"] for each in Path(directory).glob("*.json"))
 
 
 # -- signing in

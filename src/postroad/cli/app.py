@@ -39,6 +39,10 @@ NOUNS = {
     "app-password": ("postroad.cli.application_password:app", "Passwords for one device or program each."),
     "admin": ("postroad.cli.admin:app", "Administrators of the server or of domains."),
     "control-account": ("postroad.cli.control_account:app", "Who may use the control protocol."),
+    "notify": (
+        "postroad.cli.notify:app",
+        "Who is told of new mail: add-webhook, add-files, list, test, log, replay, rotate …",
+    ),
     "audit": ("postroad.cli.audit:app", "The log of who changed what."),
     "alias": ("postroad.cli.alias:app", "Addresses that stand for others."),
     "list": ("postroad.cli.distribution_list:app", "Distribution lists and their members."),
@@ -68,7 +72,7 @@ DEEDS = {
 
 # Commands that change nothing, and nouns whose services write to the audit log themselves.
 READING = frozenset({"list", "show", "dns", "stats"})
-SELF_WRITTEN = frozenset({"admin", "control-account", "audit"})
+SELF_WRITTEN = frozenset({"admin", "control-account", "audit", "notify"})
 NOTED_DEEDS = frozenset({"export", "import"})
 
 

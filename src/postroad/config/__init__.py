@@ -6,6 +6,7 @@ from postroad.config.edm import Edm
 from postroad.config.imap import Imap
 from postroad.config.listen import Listen
 from postroad.config.log import Log
+from postroad.config.notifications import Notifications
 from postroad.config.oa import Integration, Oa
 from postroad.config.pop3 import Pop3
 from postroad.config.section import LOOPBACK, MEBIBYTE, Section
@@ -28,6 +29,7 @@ __all__ = [
     "Integration",
     "Listen",
     "Log",
+    "Notifications",
     "Oa",
     "OwnDomains",
     "Pop3",

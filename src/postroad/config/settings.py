@@ -25,6 +25,7 @@ from postroad.config.edm import Edm
 from postroad.config.imap import Imap
 from postroad.config.listen import Listen
 from postroad.config.log import Log
+from postroad.config.notifications import Notifications
 from postroad.config.oa import Oa
 from postroad.config.pop3 import Pop3
 from postroad.config.shaping import MAX_RULES, ShapingRule, are_apart
@@ -62,6 +63,7 @@ class Settings(BaseSettings):
     web: Web = Web()
     oa: Oa = Oa()
     edm: Edm = Edm()
+    notifications: Notifications = Notifications()
     log: Log = Log()
 
     @property

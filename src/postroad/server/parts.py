@@ -46,6 +46,11 @@ from postroad.mailstore.quota import Quota
 from postroad.mailstore.search import Search
 from postroad.mailstore.sweeper import Sweeper
 from postroad.mailstore.views import Views
+from postroad.notifications.lines import Lines
+from postroad.notifications.log import NotificationLog
+from postroad.notifications.receivers import Receivers
+from postroad.notifications.telling import Telling
+from postroad.notifications.ways import open_ways
 from postroad.server.jobs import Job
 from postroad.transport.delivery.rates import sweep_rates
 from postroad.transport.delivery.source import Attempted
@@ -91,6 +96,7 @@ class Parts:
     indexer: Indexer
     oa_sql: OaSql
     campaigns: Campaigns
+    telling: Telling
     jobs: Sequence[Job]
 
 
@@ -166,6 +172,7 @@ async def open_parts(
         sweeper = Sweeper(database, blobs, clock)
         attempts = Attempts(database, settings.sign_in)
         audit = Audit(database, timedelta(days=settings.audit.days))
+        told = NotificationLog(database, timedelta(days=settings.notifications.log_days))
         yield Parts(
             clock=clock,
             tasks=tasks,
@@ -194,6 +201,14 @@ async def open_parts(
             indexer=Indexer(database, blobs, is_busy=lambda: transport.group.is_busy),
             oa_sql=oa_sql,
             campaigns=campaigns,
+            telling=Telling(
+                database,
+                Lines(database),
+                Receivers(database),
+                open_ways(settings.notifications, lookups, messages, clock),
+                settings.notifications,
+                listener,
+            ),
             jobs=(
                 Job("sign-in attempts", timedelta(minutes=5), attempts.sweep),
                 Job("known origins", timedelta(hours=6), KnownOrigins(database).sweep),
@@ -207,6 +222,7 @@ async def open_parts(
                 Job("delivery rates", timedelta(minutes=10), partial(sweep_rates, database)),
                 Job("removed contacts", timedelta(minutes=15), campaigns.contacts.purge),
                 Job("counted calls", timedelta(hours=1), campaigns.limits.sweep),
+                Job("log of notifications", timedelta(hours=1), told.sweep),
                 Job("events", timedelta(hours=1), Retention(database).sweep),
             ),
         )

@@ -129,6 +129,7 @@ class Worker:
                     keep("OA role", parts.oa_sql.watch.run),
                     keep("imports of contacts", parts.campaigns.imports.run),
                     keep("template checks", parts.campaigns.checks.run),
+                    keep("notifications", parts.telling.run),
                     keep("jobs", partial(keep_running, parts.database, parts.jobs)),
                     keep("worker metrics", partial(self._keep_noting, parts)),
                     keep("watchdog", Watchdog(self._metrics).run),
