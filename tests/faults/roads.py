@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
+from postroad.db.pool import Database
 from postroad.directory.errors import WrongCredentials
 from postroad.dns.lookups import Lookups
 from postroad.events.outbox import Event, Outbox
@@ -219,31 +220,27 @@ async def websent(walk: Walk) -> AsyncGenerator[None, None]:
 @road("notifications")
 async def notifications(walk: Walk) -> AsyncGenerator[None, None]:
     """Mails that come are told of at least once: a file each, whole."""
-    parts, scene = walk.parts, walk.scene
+    scene = walk.scene
     with tempfile.TemporaryDirectory(prefix="told-") as directory:
         receiver = await Receivers(scene.database).add_files(directory, account=str(ANNA))
         lookups = Lookups()
-        ways = open_ways(scene.settings.notifications, lookups, parts.messages, parts.clock)
-        telling = Telling(
-            parts.database,
-            Lines(parts.database, timedelta(seconds=1)),
-            Receivers(parts.database),
-            ways,
-            scene.settings.notifications,
-        )
+        ways = open_ways(scene.settings.notifications, lookups, walk.parts.messages, walk.parts.clock)
+
+        async def tell(database: Database) -> bool:
+            lines, receivers = Lines(database, timedelta(milliseconds=100)), Receivers(database)
+            telling = Telling(database, lines, receivers, ways, scene.settings.notifications)
+            await telling.fan_out()
+            for line in await lines.claim(receiver.id, 1):
+                await telling.tell_line(line)
+            return walk.acknowledged <= _told(directory).keys()
+
         try:
-            async with _beside(telling.run(), "telling"):
-                yield
-                for _ in range(2):
-                    await walk.ask(partial(walk.send, parts.transport, str(ANNA)))
-
-                async def are_told() -> bool:
-                    return walk.acknowledged <= _told(directory).keys()
-
-                await until(are_told, f"all of {walk.acknowledged} are told of")
-                yield
+            yield
+            await walk.ask(partial(walk.send, walk.parts.transport, str(ANNA)))
+            await walk.ask(partial(tell, walk.parts.database))
+            yield
+            await until(partial(tell, scene.database), f"all of {walk.acknowledged} are told of")
             told = _told(directory)
-            assert walk.acknowledged <= told.keys()
             assert set(told.values()) <= {1}, f"more than one file: {told}"
         finally:
             await lookups.close()

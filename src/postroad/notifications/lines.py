@@ -22,7 +22,8 @@ MAX_ERROR = 500  # characters kept of what went wrong
 
 MAIL_ARRIVED = "mail.arrived"  # as transport records it
 
-# What is told is kept with it: the mail may be moved or removed before a receiver answers again.
+# What is told is kept with it: the mail may be moved or removed before a receiver answers again. Locks go as
+# for those who remove accounts and receivers: the account, the receiver, its lines.
 _FAN_OUT = """
 WITH arrived AS (
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::timestamptz[])
@@ -43,6 +44,7 @@ WITH arrived AS (
     LEFT JOIN LATERAL (
         SELECT f.name, e.size_bytes FROM entry e JOIN folder f ON f.id = e.folder_id
         WHERE e.message_id = a.message_id AND e.account_id = a.account_id LIMIT 1) place ON true
+    FOR KEY SHARE OF account, r
 ), lines AS (
     INSERT INTO notification_line AS line (receiver_id, account_id, due_at)
     SELECT DISTINCT receiver_id, account_id, now() FROM told ORDER BY receiver_id, account_id

@@ -173,6 +173,7 @@ class Receivers:
     async def remove(self, receiver_id: int) -> None:
         """Remove one, with what waits for it and its log."""
         await self._change("DELETE FROM receiver WHERE id = $1 RETURNING id", receiver_id)
+        await self._database.execute("DELETE FROM notification_attempt WHERE receiver_id = $1", receiver_id)
 
     async def _change(self, statement: str, receiver_id: int, *parameters: object) -> None:
         if await self._database.fetchval(statement, receiver_id, *parameters) is None:

@@ -46,9 +46,11 @@ CREATE TABLE notification (
     FOREIGN KEY (receiver_id, account_id) REFERENCES notification_line ON DELETE CASCADE
 );
 
+-- Without a key to its receiver: whoever settles a line would lock the receiver after it, and whoever removes a
+-- receiver locks the lines after that.
 CREATE TABLE notification_attempt (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    receiver_id  bigint NOT NULL REFERENCES receiver ON DELETE CASCADE,
+    receiver_id  bigint NOT NULL,
     account_id   bigint NOT NULL,
     event_id     bigint NOT NULL,
     happened_at  timestamptz NOT NULL DEFAULT now(),
