@@ -32,7 +32,8 @@ import structlog
 
 from postroad.db.pool import Database
 from postroad.server.parts import Parts
-from tests.faults.roads import ROADS, Road
+from tests.faults.campaign_roads import ROADS
+from tests.faults.roads import Road
 from tests.faults.scene import Clock, Scene, Walk, until
 from tests.faults.wire import Fault, Message, Point, crash_points, distinct
 

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from postroad.bridges.oa.service import OaSql, open_oa_sql
+from postroad.campaigns.sending.engine import Engine
 from postroad.campaigns.service import Campaigns, open_campaigns
 from postroad.config import Settings
 from postroad.db.advisory_locks import AdvisoryLocks
@@ -91,6 +92,7 @@ class Parts:
     indexer: Indexer
     oa_sql: OaSql
     campaigns: Campaigns
+    engine: Engine
     jobs: Sequence[Job]
 
 
@@ -132,6 +134,7 @@ async def open_parts(
         entries = Entries(database, changes)
         locks = await enter(AdvisoryLocks(database))
 
+        engine = Engine(settings, database, domains, announcer, tasks, clock)
         transport = await enter(
             Transport(
                 settings,
@@ -148,6 +151,7 @@ async def open_parts(
                     tasks=tasks,
                 ),
                 clock,
+                sources=lambda presence: [engine.source(presence)],
                 watch=watch,
             )
         )
@@ -162,7 +166,7 @@ async def open_parts(
         )
         lookups = Lookups(settings.delivery.resolver)
         stack.push_async_callback(lookups.close)
-        campaigns = open_campaigns(database, hashing, lookups, settings.edm, settings.hostname)
+        campaigns = open_campaigns(database, hashing, lookups, settings.edm, settings.hostname, engine.orders)
         sweeper = Sweeper(database, blobs, clock)
         attempts = Attempts(database, settings.sign_in)
         audit = Audit(database, timedelta(days=settings.audit.days))
@@ -194,6 +198,7 @@ async def open_parts(
             indexer=Indexer(database, blobs, is_busy=lambda: transport.group.is_busy),
             oa_sql=oa_sql,
             campaigns=campaigns,
+            engine=engine,
             jobs=(
                 Job("sign-in attempts", timedelta(minutes=5), attempts.sweep),
                 Job("known origins", timedelta(hours=6), KnownOrigins(database).sweep),
