@@ -36,7 +36,7 @@ async def test_a_pause_stops_two_workers_and_nobody_is_lost(office: Office) -> N
     ):
         await engine.watch.look()
         office.bell.announce("")
-        await begun(office, 2)
+        await begun(office, 1)
         await tasks.edit(customer, task, TaskChange(wish=State.PAUSED))
         on_the_wire = sum(len(worker.dispatcher._sent) for worker in office.bell.workers)
         assert on_the_wire < 100
