@@ -10,6 +10,7 @@ from postroad.campaigns.contacts.lists import ContactLists
 from postroad.campaigns.contacts.subscriptions import Subscriptions
 from postroad.campaigns.credits import Credits
 from postroad.campaigns.customers import Customers
+from postroad.campaigns.keys import SealingKeys
 from postroad.campaigns.limits import CallLimits
 from postroad.campaigns.principals import CustomerAccounts, MailboxCredentials
 from postroad.campaigns.reports.figures import RunFigures
@@ -31,6 +32,7 @@ from postroad.directory.passwords import PasswordHashing
 class Campaigns:
     """The services. `checks.run` and `imports.run` go on beside the work."""
 
+    keys: SealingKeys
     customers: Customers
     accounts: CustomerAccounts
     credits: Credits
@@ -63,6 +65,7 @@ def open_campaigns(
     credits = Credits(database, settings.timezone)
     checks = TemplateChecks(database)
     return Campaigns(
+        keys=SealingKeys(database),
         customers=customers,
         accounts=CustomerAccounts(database, customers, hashing),
         credits=credits,

@@ -1,0 +1,68 @@
+"""The envelope sender of each mail of a run: what bounces to it tells which recipient it was. Pure.
+
+Variable envelope return paths, as qmail brought them; but sealed, so that nobody can make a bounce for a
+recipient he never got a mail for, and in letters that survive a server which lower-cases the local part
+(RFC 5321 2.4 forbids it; several do it). No `+`, which old servers take for something else.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Sequence
+
+from postroad.campaigns.sealing import Seal, packed, unpacked
+from postroad.message.address import MAX_LOCAL_PART, Address
+
+TAG_BYTES = 9
+BOUNCE, UNSUBSCRIBE = "b-", "u-"
+_LOCAL_PART = re.compile(r"([bu]-)([a-z2-7]{16,%d})\Z" % (MAX_LOCAL_PART - 2))
+
+
+class Verp:
+    """Makes and reads such addresses; `older` keys are read too."""
+
+    def __init__(self, key: bytes, older: Sequence[bytes] = ()) -> None:
+        self._seals = {
+            BOUNCE: Seal(key, "verp", tag_bytes=TAG_BYTES, older=older),
+            UNSUBSCRIBE: Seal(key, "unsubscribe by mail", tag_bytes=TAG_BYTES, older=older),
+        }
+
+    def address(self, email_id: int, domain: str) -> Address:
+        """The envelope sender for one recipient. `domain` is one that we take mail for, canonical."""
+        return self._made(BOUNCE, email_id, domain)
+
+    def unsubscribe(self, email_id: int, domain: str) -> Address:
+        """The address of a List-Unsubscribe mailto: (RFC 2369 3.2): a mail to it takes its recipient off."""
+        return self._made(UNSUBSCRIBE, email_id, domain)
+
+    def read(self, local_part: str) -> int | None:
+        """The email_id of an envelope sender's local part in whatever case; None for all others."""
+        return self._read(BOUNCE, local_part)
+
+    def read_unsubscribe(self, local_part: str) -> int | None:
+        """The email_id of an `unsubscribe` address's local part; None for all others."""
+        return self._read(UNSUBSCRIBE, local_part)
+
+    def _made(self, prefix: str, email_id: int, domain: str) -> Address:
+        return Address(prefix + _encoded(self._seals[prefix].seal(packed(email_id))), domain)
+
+    def _read(self, prefix: str, local_part: str) -> int | None:
+        match = _LOCAL_PART.match(local_part.lower())
+        if match is None or match[1] != prefix:
+            return None
+        text = match[2]
+        try:
+            sealed = base64.b32decode(text.upper() + "=" * (-len(text) % 8))
+        except binascii.Error:
+            return None
+        # The last letter has bits to spare: only the one spelling that we gave out is ours.
+        if _encoded(sealed) != text or (value := self._seals[prefix].open(sealed)) is None:
+            return None
+        found = unpacked(value, 1)
+        return found[0][0] if found is not None else None
+
+
+def _encoded(sealed: bytes) -> str:
+    return base64.b32encode(sealed).rstrip(b"=").decode().lower()
