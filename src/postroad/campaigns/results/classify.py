@@ -26,7 +26,7 @@ MAX_PATTERN = 200
 MAX_PHRASES = 5  # of one pattern
 
 _STATUS = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
-_ADDRESS = re.compile(r"[^\s<>()\[\]\"',:;：；，。「」@]{1,64}+@[^\s<>()\[\]\"',:;：；，。「」]{1,255}+")
+_ADDRESS = re.compile(r"[^\s<>()\[\]\"',:;：；，。「」（）【】《》@]{1,64}+@[^\s<>()\[\]\"',:;：；，。「」（）【】《》]{1,255}+")
 # RFC 3463 3.2 to 3.8 and the IANA registry: subject and detail, without the class.
 _BY_STATUS = {
     "1.0": NOT_EXIST,
