@@ -28,7 +28,9 @@ class Edm(Section):
     @classmethod
     def _is_base(cls, url: str) -> str:
         if url and not re.match(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?/?\Z", url):
-            raise ValueError(f"{url!r} is no address of readers' pages: write it like https://news.example.com")
+            raise ValueError(
+                f"{url!r} is no address of readers' pages: write it like https://news.example.com"
+            )
         return url
 
     @field_validator("timezone")

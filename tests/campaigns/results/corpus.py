@@ -12,7 +12,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.header import Header
 
-PEOPLE = ("li.lei", "anna", "wang_wei", "k.sato", "info", "j.doe", "h.mueller", "zhang.san", "o'neil", "spam-test")
+PEOPLE = (
+    "li.lei",
+    "anna",
+    "wang_wei",
+    "k.sato",
+    "info",
+    "j.doe",
+    "h.mueller",
+    "zhang.san",
+    "o'neil",
+    "spam-test",
+)
 PLACES = ("example.com", "mail.example.cn", "example.co.jp", "beispiel.example", "domain.example")
 
 
@@ -66,7 +77,9 @@ def text(words: str, *, charset: str = "utf-8", subtype: str = "plain") -> str:
     if words.isascii():
         return f"Content-Type: text/{subtype}; charset=us-ascii\r\n\r\n{words}\r\n"
     body = base64.encodebytes(words.encode(charset)).decode().replace("\n", "\r\n")
-    return f"Content-Type: text/{subtype}; charset={charset}\r\nContent-Transfer-Encoding: base64\r\n\r\n{body}"
+    return (
+        f"Content-Type: text/{subtype}; charset={charset}\r\nContent-Transfer-Encoding: base64\r\n\r\n{body}"
+    )
 
 
 def prose(
@@ -104,7 +117,9 @@ def dsn(
     """A notice of RFC 3464; the status is the first one in the reason, 5.0.0 without one."""
 
     def write(to: str, reason: str) -> bytes:
-        status = next((word.strip("#()<>:,") for word in reason.split() if _is_status(word.strip("#()<>:,"))), "5.0.0")
+        status = next(
+            (word.strip("#()<>:,") for word in reason.split() if _is_status(word.strip("#()<>:,"))), "5.0.0"
+        )
         if action == "delayed":
             status = "4.4.1"
         values = {"{to}": to, "{reason}": reason, "{action}": action, "{status}": status}
@@ -142,7 +157,9 @@ def complaint(kind: str) -> Callable[[str, str], bytes]:
             "--=_cut\r\nContent-Type: message/feedback-report\r\n\r\n"
             f"Feedback-Type: {kind}\r\nUser-Agent: Feedback/1.0\r\nVersion: 1\r\n"
             f"Original-Mail-From: <b-aaaabbbbccccddddeeeeffff@news.sender.example>\r\nOriginal-Rcpt-To: <{to}>\r\n\r\n"
-            "--=_cut\r\nContent-Type: message/rfc822\r\n\r\n" + ORIGINAL.replace("{to}", to) + "\r\nHi\r\n--=_cut--\r\n"
+            "--=_cut\r\nContent-Type: message/rfc822\r\n\r\n"
+            + ORIGINAL.replace("{to}", to)
+            + "\r\nHi\r\n--=_cut--\r\n"
         )
         return (
             head("<complaints@provider.example>", "complaint about message from 192.0.2.1")
@@ -170,7 +187,10 @@ DIALECTS = (
             (1, "550 5.1.1 <{to}>: Recipient address rejected: User unknown in local recipient table"),
             (2, "552 5.2.2 <{to}>: user is over quota"),
             (3, "554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using a list of senders"),
-            (8, "550 5.1.2 Host or domain name not found. Name service error for name=domain.example type=MX"),
+            (
+                8,
+                "550 5.1.2 Host or domain name not found. Name service error for name=domain.example type=MX",
+            ),
             (1, "550 5.1.1 <{to}> no such user here"),
             (3, "550 5.7.26 the mail was refused since it fails the DMARC check of its author's domain"),
         ),
@@ -217,7 +237,10 @@ DIALECTS = (
             "    **  YOU DO NOT NEED TO RESEND YOUR MESSAGE  **\n",
             action="delayed",
         ),
-        (("delayed", "Deferred: Connection refused by mx.example."), ("delayed", "Deferred: 452 4.3.1 disk full")),
+        (
+            ("delayed", "Deferred: Connection refused by mx.example."),
+            ("delayed", "Deferred: 452 4.3.1 disk full"),
+        ),
     ),
     Dialect(
         "exim",
@@ -234,11 +257,14 @@ DIALECTS = (
         ),
         (
             (1, "SMTP error from remote mail server after RCPT TO:<{to}>:\n    550 No such user here"),
-            (2, "SMTP error from remote mail server after end of data:\n    552 Message rejected: mailbox is full"),
+            (
+                2,
+                "SMTP error from remote mail server after end of data:\n    552 Message rejected: mailbox is full",
+            ),
             (8, "all relevant MX records point to non-existent hosts"),
             (8, "Unrouteable address"),
             (3, "SMTP error from remote mail server after end of data:\n    550 This looks like spam"),
-            (1, "unknown local-part \"{to}\" in domain \"example.com\""),
+            (1, 'unknown local-part "{to}" in domain "example.com"'),
         ),
     ),
     Dialect(
@@ -269,9 +295,15 @@ DIALECTS = (
             (2, "Mail quota exceeded. (#5.2.2)"),
             (8, "Sorry, I couldn't find any host named domain.example. (#5.1.2)"),
             (3, "192.0.2.9 failed after I sent the message.\nRemote host said: 554 rejected as spam"),
-            (1, "192.0.2.9 does not like recipient.\nRemote host said: 550 User not found\nGiving up on 192.0.2.9."),
-            (8, "Sorry. Although I'm listed as a best-preference MX or A for that host,\n"
-                "it isn't in my control/locals file, so I don't treat it as local. (#5.4.6)"),
+            (
+                1,
+                "192.0.2.9 does not like recipient.\nRemote host said: 550 User not found\nGiving up on 192.0.2.9.",
+            ),
+            (
+                8,
+                "Sorry. Although I'm listed as a best-preference MX or A for that host,\n"
+                "it isn't in my control/locals file, so I don't treat it as local. (#5.4.6)",
+            ),
         ),
     ),
     Dialect(
@@ -320,11 +352,17 @@ DIALECTS = (
             "            {reason}\n",
         ),
         (
-            (1, "The e-mail account does not exist at the organization this message was sent to.\n"
-                "            <mx.example #5.1.1>"),
+            (
+                1,
+                "The e-mail account does not exist at the organization this message was sent to.\n"
+                "            <mx.example #5.1.1>",
+            ),
             (2, "The recipient's mailbox is full and can't accept messages now. <mx.example #5.2.2>"),
-            (3, "You do not have permission to send to this recipient.\n"
-                "            <mx.example #5.7.1 smtp;550 5.7.1 denied by policy>"),
+            (
+                3,
+                "You do not have permission to send to this recipient.\n"
+                "            <mx.example #5.7.1 smtp;550 5.7.1 denied by policy>",
+            ),
         ),
     ),
     Dialect(
@@ -351,7 +389,10 @@ DIALECTS = (
             "DELIVERY FAILURE: User not listed",
             "Your message\n\n  Subject: News\n\nwas not delivered to:\n\n  {to}\n\nbecause:\n\n  {reason}\n",
         ),
-        ((1, "User j doe (j.doe@notes.example) not listed in Domino Directory"), (1, "User is no longer available")),
+        (
+            (1, "User j doe (j.doe@notes.example) not listed in Domino Directory"),
+            (1, "User is no longer available"),
+        ),
     ),
     Dialect(
         "gmail",
@@ -364,7 +405,10 @@ DIALECTS = (
         (
             (1, "550-5.1.1 The email account that you tried to reach does not exist."),
             (2, "552-5.2.2 The email account that you tried to reach is over quota and inactive."),
-            (3, "550-5.7.1 this message is likely unsolicited mail. To reduce it, this message has been blocked."),
+            (
+                3,
+                "550-5.7.1 this message is likely unsolicited mail. To reduce it, this message has been blocked.",
+            ),
             (1, "550 5.2.1 The email account that you tried to reach is disabled."),
             (8, "550 5.1.2 DNS Error: DNS type 'mx' lookup of domain.example responded with code NXDOMAIN"),
         ),
@@ -378,7 +422,10 @@ DIALECTS = (
             "There was a temporary problem delivering your message to {to}. It will be retried for 47 more hours.",
             action="delayed",
         ),
-        (("delayed", "The recipient server did not accept our requests to connect."), ("delayed", "421 try later")),
+        (
+            ("delayed", "The recipient server did not accept our requests to connect."),
+            ("delayed", "421 try later"),
+        ),
     ),
     Dialect(
         "yahoo",
@@ -419,7 +466,11 @@ DIALECTS = (
             "The attached message had PERMANENT fatal delivery errors!\n\nFailed address: {to}\n\n--- Session Transcript "
             "---\n <-- {reason}\n --> QUIT\n--- End Transcript ---\n",
         ),
-        ((1, "550 <{to}>, Recipient unknown"), (2, "552 <{to}>, Mailbox full"), (3, "550 Sorry, your host is blacklisted")),
+        (
+            (1, "550 <{to}>, Recipient unknown"),
+            (2, "552 <{to}>, Mailbox full"),
+            (3, "550 Sorry, your host is blacklisted"),
+        ),
     ),
     Dialect(
         "hmailserver",
@@ -431,8 +482,11 @@ DIALECTS = (
             " be reached:\n\n{to}\n   Error Type: SMTP\n   Error Description: {reason}\n",
         ),
         (
-            (1, "Remote server (192.0.2.5) issued an error.\n   hMailServer sent: RCPT TO\n"
-                "   Remote server replied: 550 Unknown user"),
+            (
+                1,
+                "Remote server (192.0.2.5) issued an error.\n   hMailServer sent: RCPT TO\n"
+                "   Remote server replied: 550 Unknown user",
+            ),
             (8, "No mail servers appear to exist for the recipient's address."),
             (2, "Remote server replied: 552 insufficient disk space"),
         ),
@@ -641,7 +695,10 @@ DIALECTS = (
             "werden:\n\n{to}:\n{reason}\n\n--- The header of the original message is following. ---\n\n{original}",
         ),
         (
-            (1, "SMTP error from remote server for RCPT TO command, host: mx.example\nReason: 550 Benutzer unbekannt"),
+            (
+                1,
+                "SMTP error from remote server for RCPT TO command, host: mx.example\nReason: 550 Benutzer unbekannt",
+            ),
             (2, "Reason: 552 Das Postfach ist voll"),
             (3, "Reason: 554 Nachricht abgelehnt: Spam"),
             (8, "Die Domain wurde nicht gefunden: host not found"),
@@ -689,29 +746,51 @@ DIALECTS = (
     Dialect(
         "outlook absence",
         "en",
-        prose("Anna <{person}@example.com>", "Automatic reply: News", "{reason}\n", "Auto-Submitted: auto-generated"),
+        prose(
+            "Anna <{person}@example.com>",
+            "Automatic reply: News",
+            "{reason}\n",
+            "Auto-Submitted: auto-generated",
+        ),
         (
             ("auto-reply", "I am out of the office until Monday. My mailbox is full of other things."),
-            ("auto-reply", "Thank you for your message. This address is no longer in use, please write to info@."),
+            (
+                "auto-reply",
+                "Thank you for your message. This address is no longer in use, please write to info@.",
+            ),
             ("auto-reply", "I have left the company."),
         ),
     ),
     Dialect(
         "vacation",
         "en",
-        prose("anna@example.com", "Re: News", "{reason}\n", "Auto-Submitted: auto-replied (vacation)", "Precedence: bulk"),
-        (("auto-reply", "I am on vacation and will read your mail when I am back."), ("auto-reply", "Gone fishing.")),
+        prose(
+            "anna@example.com",
+            "Re: News",
+            "{reason}\n",
+            "Auto-Submitted: auto-replied (vacation)",
+            "Precedence: bulk",
+        ),
+        (
+            ("auto-reply", "I am on vacation and will read your mail when I am back."),
+            ("auto-reply", "Gone fishing."),
+        ),
     ),
     Dialect(
         "tickets",
         "en",
         prose("Support <support@example.com>", "[Ticket #4711] News", "{reason}\n", "X-Autorespond: ticket"),
-        (("auto-reply", "We have received your request and answer within a day."), ("auto-reply", "Ticket closed.")),
+        (
+            ("auto-reply", "We have received your request and answer within a day."),
+            ("auto-reply", "Ticket closed."),
+        ),
     ),
     Dialect(
         "chinese absence",
         "zh",
-        prose("张三 <zhang@example.cn>".replace("张三", "=?utf-8?b?5byg5LiJ?="), "自动回复：News", "{reason}\n"),
+        prose(
+            "张三 <zhang@example.cn>".replace("张三", "=?utf-8?b?5byg5LiJ?="), "自动回复：News", "{reason}\n"
+        ),
         (
             ("auto-reply", "您好，您的来信已收到，我会尽快回复。"),
             ("auto-reply", "我正在休假，邮箱空间不足，请电话联系。"),
@@ -722,7 +801,10 @@ DIALECTS = (
         "japanese absence",
         "ja",
         prose("sato@example.jp", "自動返信：休暇中です", "{reason}\n", charset="iso-2022-jp"),
-        (("auto-reply", "休暇をいただいております。"), ("auto-reply", "メールありがとうございます。後ほどご連絡します。")),
+        (
+            ("auto-reply", "休暇をいただいております。"),
+            ("auto-reply", "メールありがとうございます。後ほどご連絡します。"),
+        ),
     ),
     Dialect(
         "german absence",
@@ -739,7 +821,9 @@ DIALECTS = (
         prose("anna@example.com", "Out of office", "{reason}\n"),
         (("auto-reply", "Back on Monday."),),
     ),
-    Dialect("arf", "en", complaint("abuse"), (("complaint", "A reader pressed the button."), ("complaint", ""))),
+    Dialect(
+        "arf", "en", complaint("abuse"), (("complaint", "A reader pressed the button."), ("complaint", ""))
+    ),
     Dialect("arf fraud", "en", complaint("fraud"), (("complaint", "It looks like phishing."),)),
     Dialect("arf not spam", "en", complaint("not-spam"), (("other", "Not spam after all."),)),
     Dialect(

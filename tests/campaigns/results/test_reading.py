@@ -24,20 +24,27 @@ def test_the_corpus_is_read_right() -> None:
     for sample in samples:
         found = read_return(sample.content, CLASSIFIER)
         if (found.kind, found.failure) != (sample.kind, sample.failure):
-            wrong.append((sample.dialect, sample.kind, sample.failure, str(found.kind), found.failure, found.reply))
+            wrong.append(
+                (sample.dialect, sample.kind, sample.failure, str(found.kind), found.failure, found.reply)
+            )
     share = 1 - len(wrong) / len(samples)
     print(f"\n{len(samples)} mails in {len(DIALECTS)} dialects: {share:.1%} right")
     for each, count in Counter(wrong).most_common():
         print(count, each)
     assert share >= WANTED
-    # Two mistakes are worse than others: an address lost for nothing, and a person's machine taken for a bounce.
-    assert not [each for each in wrong if each[1] in ("auto-reply", "delayed", "other") and each[3] == "bounce"]
+    # Two mistakes are worse than others: an address lost for nothing, and a person's machine taken for a
+    # bounce.
+    assert not [
+        each for each in wrong if each[1] in ("auto-reply", "delayed", "other") and each[3] == "bounce"
+    ]
 
 
 def test_of_several_recipients_in_one_report_the_worst_counts() -> None:
     sample = next(sample for sample in corpus() if sample.dialect == "postfix" and sample.failure == 1)
     content = sample.content.replace(
-        b"Final-Recipient:", b"Final-Recipient: rfc822; a@b.example\r\nAction: delivered\r\nStatus: 2.0.0\r\n\r\nFinal-Recipient:", 1
+        b"Final-Recipient:",
+        b"Final-Recipient: rfc822; a@b.example\r\nAction: delivered\r\nStatus: 2.0.0\r\n\r\nFinal-Recipient:",
+        1,
     )
     found = read_return(content, CLASSIFIER)
     assert (found.kind, found.failure) == (ReturnKind.BOUNCE, 1)

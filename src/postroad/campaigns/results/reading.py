@@ -1,8 +1,10 @@
-"""What a mail is that comes back to an envelope sender: a bounce, a delay, a complaint, somebody's machine. Pure.
+"""What a mail is that comes back to an envelope sender: a bounce, a delay, a complaint, somebody's machine.
+Pure.
 
-RFC 3464 (delivery status) and RFC 5965 (complaints) where servers keep to them, and prose where they do not: qmail,
-Exim, Lotus Notes and the large Chinese providers tell people, not programs. RFC 3834 marks automatic answers, but
-half of them lack the mark and some bounces carry it; so what tells a bounce comes first. Bounded by the scanner.
+RFC 3464 (delivery status) and RFC 5965 (complaints) where servers keep to them, and prose where they do not:
+qmail, Exim, Lotus Notes and the large Chinese providers tell people, not programs. RFC 3834 marks automatic
+answers, but half of them lack the mark and some bounces carry it; so what tells a bounce comes first. Bounded
+by the scanner.
 """
 
 from __future__ import annotations
@@ -47,15 +49,20 @@ class Return:
 _REPORTS = ("message/delivery-status", "message/global-delivery-status")
 _CODE = re.compile(r"(?<![\d.])([245]\d\d)(?=[\s\-(#;:]|[(（])")
 _STATUS = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
-_DAEMON = re.compile(r"mailer-daemon|postmaster|mail delivery|mail-daemon|mdaemon|mailsystem|mail system|系统退信", re.I)
+_DAEMON = re.compile(
+    r"mailer-daemon|postmaster|mail delivery|mail-daemon|mdaemon|mailsystem|mail system|系统退信", re.I
+)
 _BOUNCE_SUBJECT = re.compile(
-    r"undeliver|un-deliver|nondeliver|non-deliver|not delivered|could ?n[o']t be delivered|delivery (?:has )?fail|"
-    r"delivery failure|delivery report|delivery status|failure notice|failure delivery|mail delivery|returned mail|"
+    r"undeliver|un-deliver|nondeliver|non-deliver|not delivered|could ?n[o']t be delivered|delivery "
+    r"(?:has )?fail|"
+    r"delivery failure|delivery report|delivery status|failure notice|failure delivery|mail delivery|"
+    r"returned mail|"
     r"returned to sender|return(?:ed)? message|mail system error|message undeliverable|delivery error|bounce|"
     r"rejected mail|mail failure|failed mail|failed delivery|"
     r"退信|退回|投递失败|发送失败|无法投递|无法送达|未能送达|未送达|寄送失败|無法傳遞|無法投遞|"
     r"配信不能|配信エラー|配信失敗|配信できません|配達できません|送信できません|送信エラー|不達|エラーメール|"
-    r"unzustellbar|nicht zugestellt|nicht zustellbar|zustellung fehlgeschlagen|zustellfehler|fehlgeschlagene zustellung|"
+    r"unzustellbar|nicht zugestellt|nicht zustellbar|zustellung fehlgeschlagen|zustellfehler|"
+    r"fehlgeschlagene zustellung|"
     r"zustellungsfehler|unzustellbarkeit",
     re.I,
 )
@@ -69,7 +76,8 @@ _DELAY = re.compile(
     re.I,
 )
 _AUTO_SUBJECT = re.compile(
-    r"out of (?:the )?office|out-of-office|automatic reply|auto(?:matic)?[- ]?(?:re(?:ply|sponse)|respon|answer)|"
+    r"out of (?:the )?office|out-of-office|automatic reply|auto(?:matic)?[- ]?(?:re(?:ply|sponse)|"
+    r"respon|answer)|"
     r"autoreply|away from (?:my|the) (?:mail|office|desk)|on vacation|vacation reply|on leave|on holiday|"
     r"i am away|thank you for (?:your|contacting)|we have received your|ticket|read:|gelesen:|已读|回执|"
     r"自动回复|自動回覆|自动答复|自動回復|自动应答|休假|外出|不在办公室|感谢您的来信|您的来信已收到|"
@@ -78,7 +86,8 @@ _AUTO_SUBJECT = re.compile(
     re.I,
 )
 _BOUNCE_TEXT = re.compile(
-    r"could not be delivered|was not delivered|could not deliver|couldn't be delivered|wasn't able to deliver|"
+    r"could not be delivered|was not delivered|could not deliver|couldn't be delivered|wasn't able "
+    r"to deliver|"
     r"unable to deliver|undeliverable|delivery to the following|did not reach the following|"
     r"无法送达|无法投递|未能投递|被退回|退信原因|投递失败|"
     r"配信できません|配信不能|お届けできません|送信できません|"
@@ -88,9 +97,11 @@ _BOUNCE_TEXT = re.compile(
 # Behind these lines stands the mail itself, whose words are ours.
 _ORIGINAL = re.compile(
     r"^[-=*_ >]{0,20}(?:below this line is a copy|this is a copy of|original message|original mail|"
-    r"returned message|the (?:original )?message (?:header|follows)|message headers? follow|included is a copy|"
+    r"returned message|the (?:original )?message (?:header|follows)|message headers? follow|included "
+    r"is a copy|"
     r"unsent message|transcript of (?:the )?original|here is (?:a copy|your)|"
-    r"the header of the original|元のメッセージ|元のメール|以下は元|ursprüngliche nachricht|originalnachricht|"
+    r"the header of the original|元のメッセージ|元のメール|以下は元|ursprüngliche nachricht|"
+    r"originalnachricht|"
     r"kopie (?:der|ihrer) nachricht)[^\n]*$|"
     r"^[-=*_ >]{0,20}(?:原始邮件|原邮件|原信|原文|邮件原文)(?:如下|内容|全文)?[ -=*_:：]{0,20}$",
     re.I | re.M,
@@ -100,7 +111,8 @@ _REASON = re.compile(
     r"(?:退信原因|失败原因|错误原因|错误信息|错误代码|具体原因|返回信息|服务器返回|对方服务器|エラー内容|エラー理由|"
     r"エラーの理由|理由|原因|reason(?: for (?:the )?(?:failure|problem|rejection))?|"
     r"diagnostic(?: information| code)?|error(?: message)?|fehler(?:meldung|grund)?|grund|"
-    r"the (?:error|reason) (?:that the other server returned )?was|remote (?:server|host) said|said)\s*[:：]\s*"
+    r"the (?:error|reason) (?:that the other server returned )?was|remote (?:server|host) said|"
+    r"said)\s*[:：]\s*"
     r"([^\n]{3,}(?:\n[ \t]+[^\n]+){0,3})",
     re.I,
 )
@@ -125,7 +137,9 @@ def read_return(content: bytes, classifier: Classifier) -> Return:
 
 
 def _complaint(content: bytes, part: Part) -> Return:
-    """RFC 5965 3.1: the report's type; what is no abuse (auth-failure, RFC 6591; not-spam) concerns nobody here."""
+    """RFC 5965 3.1: the report's type; what is no abuse (auth-failure, RFC 6591; not-spam) concerns nobody
+    here.
+    """
     groups = _groups(_text(content, part))
     kind = groups[0].get("feedback-type", "abuse").lower() if groups else "abuse"
     if kind.partition(" ")[0] in ("not-spam", "auth-failure", "dmarc"):
@@ -224,7 +238,13 @@ def _is_marked_automatic(fields: list[HeaderField]) -> bool:
         or precedence in ("auto_reply", "auto-reply")
         or any(
             first(fields, name) is not None
-            for name in ("x-autoreply", "x-autorespond", "x-auto-response", "x-autoresponder", "x-mail-autoreply")
+            for name in (
+                "x-autoreply",
+                "x-autorespond",
+                "x-auto-response",
+                "x-autoresponder",
+                "x-mail-autoreply",
+            )
         )
     )
 

@@ -1,8 +1,9 @@
-"""Mail that comes back from a run: bounces, complaints, readers who leave by mail. What it is says `reading.py`.
+"""Mail that comes back from a run: bounces, complaints, readers who leave by mail. What it is says
+`reading.py`.
 
-It was taken for good before it comes here (`transport/accepting/collecting.py`). Each mail is judged by itself, in
-one transaction with its removal: killed anywhere, it is done once, or not yet. A bounce changes the recipient on
-the day that counted him already, and the figures of his run are counted anew.
+It was taken for good before it comes here (`transport/accepting/collecting.py`). Each mail is judged by
+itself, in one transaction with its removal: killed anywhere, it is done once, or not yet. A bounce changes
+the recipient on the day that counted him already, and the figures of his run are counted anew.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ MAX_CANDIDATES = 20
 _RECIPIENT = """
 SELECT n.customer_id, n.id AS run_id, n.task_id, n.shelf, r.number, r.state, r.contact_id,
        lower(r.address) AS address,
-       ARRAY(SELECT l.list_id FROM task_list l WHERE l.customer_id = n.customer_id AND l.task_id = n.task_id) AS list_ids
+       ARRAY(SELECT l.list_id FROM task_list l WHERE l.customer_id = n.customer_id AND l.task_id = n.task_id)
+       AS list_ids
 FROM (SELECT * FROM run WHERE email_base < $1 ORDER BY email_base DESC, recipients DESC LIMIT 1) n
 JOIN recipient r ON r.customer_id = n.customer_id AND r.run_id = n.id AND r.shelf = n.shelf
                 AND r.number = $1 - n.email_base
@@ -89,7 +91,9 @@ class Returns:
         self._domain = domain
 
     async def collects(self, address: Address) -> bool:
-        """Whether this is an envelope sender of ours, or where complaints go. Raises `DatabaseUnavailable`."""
+        """Whether this is an envelope sender of ours, or where complaints go. Raises
+        `DatabaseUnavailable`.
+        """
         if address.domain != self._domain:
             return False
         local_part = address.local_part.lower()
@@ -158,7 +162,9 @@ class Returns:
             return False
         # The run first, as whoever counts it does: its figures and its recipients change together.
         await connection.execute(
-            "SELECT id FROM run WHERE customer_id = $1 AND id = $2 FOR UPDATE", recipient.customer_id, recipient.run_id
+            "SELECT id FROM run WHERE customer_id = $1 AND id = $2 FOR UPDATE",
+            recipient.customer_id,
+            recipient.run_id,
         )
         changed = await connection.fetchval(
             _FAIL,
@@ -178,7 +184,9 @@ class Returns:
             recipient.run_id,
         )
         await connection.execute(
-            "DELETE FROM run_count WHERE customer_id = $1 AND run_id = $2", recipient.customer_id, recipient.run_id
+            "DELETE FROM run_count WHERE customer_id = $1 AND run_id = $2",
+            recipient.customer_id,
+            recipient.run_id,
         )
         await suppress_in(
             connection, recipient.customer_id, recipient.run_id, recipient.shelf, [recipient.number]
@@ -195,7 +203,9 @@ def _read_all(mails: list[Collected], classifier: Classifier, verp: Verp) -> lis
 
 
 def _read(mail: Collected, classifier: Classifier, verp: Verp) -> tuple[Return, int | None]:
-    """What the mail is, and whose. A complaint comes to one address for all: the original in it says whose."""
+    """What the mail is, and whose. A complaint comes to one address for all: the original in it says
+    whose.
+    """
     try:
         found = read_return(mail.content, classifier)
     except Exception:  # a mail that breaks the reader must not hold up the others

@@ -1,5 +1,5 @@
-"""The rules that an administrator sees and changes: words of servers, and when an address is written to no more;
-the SQL of `reply_rule` and `suppression_rule`.
+"""The rules that an administrator sees and changes: words of servers, and when an address is written to no
+more; the SQL of `reply_rule` and `suppression_rule`.
 
 They are the platform's, for all customers; what they lead to is kept by customer.
 """
@@ -12,7 +12,15 @@ from dataclasses import dataclass
 
 from postroad.campaigns.errors import BadInput, NotFound
 from postroad.campaigns.results.classify import Classifier, phrases
-from postroad.campaigns.results.words import BUILT_IN, INVALID, MALFORMED, NOT_EXIST, OVER_QUOTA, USER_REJECT, Rule
+from postroad.campaigns.results.words import (
+    BUILT_IN,
+    INVALID,
+    MALFORMED,
+    NOT_EXIST,
+    OVER_QUOTA,
+    USER_REJECT,
+    Rule,
+)
 from postroad.db.pool import Database, DatabaseUnavailable
 
 KEPT_SECONDS = 60.0  # a worker uses a change within so long
@@ -132,7 +140,8 @@ class SuppressionRules:
             raise BadInput("failures", "1 to 100, within 1 to 3650 days")
         await self._database.execute(
             "INSERT INTO suppression_rule (failure, failures, within_days) VALUES ($1, $2, $3) "
-            "ON CONFLICT (failure) DO UPDATE SET failures = EXCLUDED.failures, within_days = EXCLUDED.within_days",
+            "ON CONFLICT (failure) DO UPDATE SET failures = EXCLUDED.failures, within_days = "
+            "EXCLUDED.within_days",
             rule.failure,
             rule.failures,
             rule.within_days,

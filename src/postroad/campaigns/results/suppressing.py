@@ -1,7 +1,7 @@
 """Addresses that nothing is sent to any more, by rule; the SQL of `suppression`.
 
-How often an address failed is counted from the ledger when it fails again, never kept beside it. An address is
-suppressed for the customer whose mail failed: another one may know it better.
+How often an address failed is counted from the ledger when it fails again, never kept beside it. An address
+is suppressed for the customer whose mail failed: another one may know it better.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ RUNS_AT_ONCE = 20
 # The count runs through the index of addresses, only for those whose type wants more than one failure.
 _SUPPRESS = """
 INSERT INTO suppression (customer_id, address, failure, reason, run_id)
-SELECT DISTINCT ON (lower(r.address)) r.customer_id, lower(r.address), r.failure, left(coalesce(r.reply, ''), 500), r.run_id
-FROM recipient r
+SELECT DISTINCT ON (lower(r.address)) r.customer_id, lower(r.address), r.failure, left(coalesce(r.reply, ''),
+500), r.run_id FROM recipient r
 JOIN suppression_rule s ON s.failure = r.failure
 WHERE r.customer_id = $1 AND r.run_id = $2 AND r.shelf = $3 AND r.state = 3
   AND ($4::integer[] IS NULL OR r.number = ANY($4))
@@ -90,7 +90,9 @@ class Suppressions:
             if run["shelf"] is not None:
                 await suppress_in(connection, run["customer_id"], run["id"], run["shelf"])
             await connection.execute(
-                "UPDATE run SET judged_at = now() WHERE customer_id = $1 AND id = $2", run["customer_id"], run["id"]
+                "UPDATE run SET judged_at = now() WHERE customer_id = $1 AND id = $2",
+                run["customer_id"],
+                run["id"],
             )
         return len(runs)
 

@@ -17,7 +17,7 @@ from postroad.message.address import MAX_LOCAL_PART, Address
 
 TAG_BYTES = 9
 PREFIX = "b-"
-_LOCAL_PART = re.compile(r"b-([a-z2-7]{16,%d})\Z" % (MAX_LOCAL_PART - len(PREFIX)))
+_LOCAL_PART = re.compile(rf"b-([a-z2-7]{{16,{MAX_LOCAL_PART - len(PREFIX)}}})\Z")
 
 
 class Verp:

@@ -29,8 +29,7 @@ def _rows(
     failure: int, patterns: str, *, temporary: bool | None = None, asks_for_less: bool = False
 ) -> list[Rule]:
     return [
-        Rule(pattern.strip(), failure, temporary, asks_for_less)
-        for pattern in patterns.strip().splitlines()
+        Rule(pattern.strip(), failure, temporary, asks_for_less) for pattern in patterns.strip().splitlines()
     ]
 
 
@@ -125,7 +124,6 @@ BUILT_IN: tuple[Rule, ...] = (
         mailfolder is full
         mail box*full
         maximum*mailbox size
-        too many messages in mailbox
         quota voll
         空间不足
         容量已满
@@ -518,7 +516,6 @@ BUILT_IN: tuple[Rule, ...] = (
         malformed address
         syntax error in address
         address syntax
-        invalid address format
         illegal address
         格式错误
         格式不正确

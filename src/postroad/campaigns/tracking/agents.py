@@ -1,8 +1,9 @@
-"""Who loads a picture or follows a link: a person's browser, a mail provider's proxy, or a machine that looks first.
+"""Who loads a picture or follows a link: a person's browser, a mail provider's proxy, or a machine that looks
+first.
 
-Pure. Browsers, systems and devices by ua-parser (its tables are kept by many products and come out every month);
-30 µs a text, so what was parsed is kept. What programs say of themselves is reduced to names and main versions:
-nobody needs more, and a reader who changes his at every request does not fill the table.
+Pure. Browsers, systems and devices by ua-parser (its tables are kept by many products and come out every
+month); 30 µs a text, so what was parsed is kept. What programs say of themselves is reduced to names and main
+versions: nobody needs more, and a reader who changes his at every request does not fill the table.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ MAX_TEXT = 500  # characters of a User-Agent that are looked at; browsers send a
 MAX_KEPT = 5000  # of them, about 2 MB
 _MOBILE = ("Android", "iOS", "Windows Phone", "HarmonyOS", "OpenHarmony", "BlackBerry OS", "KaiOS", "Symbian")
 
-# Loads every picture when a mail arrives, read or not. Apple's Mail Privacy Protection says exactly this much.
+# Loads every picture when a mail arrives, read or not. Apple's Mail Privacy Protection says exactly this
+# much.
 _APPLE_PROXY = "Mozilla/5.0"
 # Load for a reader, but sometimes before he comes: early ones are taken for machines (`hits.py`).
 _PROXIES = re.compile(r"GoogleImageProxy|YahooMailProxy|YahooCacheSystem|Edge/12\.246 Mozilla/5\.0\Z")
@@ -94,7 +96,9 @@ class Agents:
         else:
             is_mobile = os in _MOBILE or "Mobile" in browser or model in ("iPhone", "iPad")
             device = "mobile" if is_mobile else "pc"
-        kept = "/".join(filter(None, (browser, found.user_agent.major, os, found.os.major, device, kind.name)))
+        kept = "/".join(
+            filter(None, (browser, found.user_agent.major, os, found.os.major, device, kind.name))
+        )
         return Agent(_printable(kept), _printable(browser), _printable(os), device, kind, is_proxy)
 
 

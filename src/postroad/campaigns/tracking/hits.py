@@ -1,8 +1,9 @@
 """Opens and clicks on their way into the table `hit`: gathered in memory for half a second, written in bulk.
 
-A reader's answer never waits for the database. When it is away, hits wait too, as many as there is room for; a
-worker that is asked to stop writes what it has first. Tokens name the run and the email_id: the statement that
-writes finds customer, recipient and when the mail was delivered, and leaves out what does not exist any more.
+A reader's answer never waits for the database. When it is away, hits wait too, as many as there is room for;
+a worker that is asked to stop writes what it has first. Tokens name the run and the email_id: the statement
+that writes finds customer, recipient and when the mail was delivered, and leaves out what does not exist any
+more.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ _AGENTS = """
 SELECT a.text, a.id FROM unnest($1::text[]) AS w(text)
 JOIN user_agent a ON md5(a.text) = md5(w.text) AND a.text = w.text
 """
-# The time is the database's: ours only says how long ago it was. `changed_at` is when the mail was delivered; a hit
-# that comes before that is written down came very early indeed.
+# The time is the database's: ours only says how long ago it was. `changed_at` is when the mail was delivered;
+# a hit that comes before that is written down came very early indeed.
 _ADD = """
 WITH given AS (
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::float8[], $5::bigint[], $6::text[],

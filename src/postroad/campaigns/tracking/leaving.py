@@ -1,9 +1,9 @@
 """How a reader leaves, and chooses his lists: the SQL behind the unsubscribe and preference pages.
 
-Whoever holds the mail may do it: its token is the right (RFC 8058 3.2). A reader of a task leaves all of its lists,
-since another of them would bring him the next mail; one of a customer's own SMTP mail leaves all that the customer
-has (list 0). Where a reader is shown lists, these are the ones that know his address: the others are nobody's
-business.
+Whoever holds the mail may do it: its token is the right (RFC 8058 3.2). A reader of a task leaves all of its
+lists, since another of them would bring him the next mail; one of a customer's own SMTP mail leaves all that
+the customer has (list 0). Where a reader is shown lists, these are the ones that know his address: the others
+are nobody's business.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ MAX_LISTS = 200  # shown to one reader
 _READER = """
 SELECT n.customer_id, n.id AS run_id, n.task_id, r.number, r.contact_id, lower(r.address) AS address,
        coalesce(nullif(c.company, ''), c.username) AS company,
-       coalesce((SELECT f.fullname FROM contact f WHERE f.customer_id = n.customer_id AND f.id = r.contact_id), '')
-           AS fullname,
+       coalesce((SELECT f.fullname FROM contact f WHERE f.customer_id = n.customer_id AND f.id =
+       r.contact_id), '') AS fullname,
        ARRAY(SELECT l.list_id FROM task_list l
              WHERE l.customer_id = n.customer_id AND l.task_id = n.task_id ORDER BY l.position) AS list_ids
 FROM run n
@@ -48,10 +48,11 @@ SELECT l.id, l.subject, l.description,
            SELECT FROM unsubscription u WHERE u.customer_id = $1 AND u.address = $2 AND u.list_id IN (0, l.id)
        ) AS is_subscribed
 FROM contact_list l
-LEFT JOIN contact c ON c.customer_id = $1 AND c.list_id = l.id AND lower(c.address) = $2 AND c.removed_at IS NULL
-WHERE l.customer_id = $1 AND l.is_enabled
+LEFT JOIN contact c ON c.customer_id = $1 AND c.list_id = l.id AND lower(c.address) = $2 AND c.removed_at IS
+NULL WHERE l.customer_id = $1 AND l.is_enabled
   AND (c.id IS NOT NULL OR l.id = ANY($3::bigint[])
-       OR EXISTS (SELECT FROM unsubscription u WHERE u.customer_id = $1 AND u.address = $2 AND u.list_id = l.id))
+       OR EXISTS (SELECT FROM unsubscription u WHERE u.customer_id = $1 AND u.address = $2 AND u.list_id =
+       l.id))
 ORDER BY l.id LIMIT $4
 """
 # As he was, while that is still kept; else his address and name.
@@ -63,7 +64,8 @@ WITH before AS (
                       AND lower(x.address) = $3 AND x.removed_at IS NULL)
     ORDER BY removed_at DESC, id DESC LIMIT 1 FOR UPDATE
 ), revived AS (
-    UPDATE contact c SET removed_at = NULL FROM before WHERE c.customer_id = $1 AND c.id = before.id RETURNING c.id
+    UPDATE contact c SET removed_at = NULL FROM before WHERE c.customer_id = $1 AND c.id = before.id RETURNING
+    c.id
 )
 INSERT INTO contact (customer_id, list_id, address, fullname)
 SELECT $1, $2, $3, $4 WHERE NOT EXISTS (SELECT FROM revived)
@@ -118,7 +120,9 @@ class Leaving:
         )
 
     async def leave(self, reader: Reader, source: Source) -> None:
-        """Take the reader off the lists that the mail was sent to. Returning means committed; twice is once."""
+        """Take the reader off the lists that the mail was sent to. Returning means committed; twice is
+        once.
+        """
         await self._database.commit(
             lambda connection: leave_in(connection, reader, reader.list_ids or (0,), source)
         )
@@ -163,9 +167,7 @@ class Leaving:
         await self._database.commit(work)
 
 
-async def leave_in(
-    connection: Connection, reader: Reader, list_ids: Collection[int], source: Source
-) -> None:
+async def leave_in(connection: Connection, reader: Reader, list_ids: Collection[int], source: Source) -> None:
     """Take the reader off these lists in the caller's transaction; 0 stands for all."""
     await connection.execute(
         _LEAVE, reader.customer_id, reader.address, sorted(list_ids), source, reader.run_id

@@ -1,7 +1,7 @@
 """Where a link of a run leads: from the stored table of links, and nowhere else.
 
-A link with a contact's values in it has its target sealed in the token; it must begin as the stored link does.
-So a redirect leads where a customer's template said, whatever anybody makes of the address.
+A link with a contact's values in it has its target sealed in the token; it must begin as the stored link
+does. So a redirect leads where a customer's template said, whatever anybody makes of the address.
 """
 
 from __future__ import annotations

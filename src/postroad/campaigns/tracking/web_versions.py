@@ -1,7 +1,7 @@
 """A recipient's mail as a page: rendered anew from the version that was sent, with his links and his values.
 
-Nothing is stored for it. When the contact is gone its values are too: the page then says what the mail says to
-nobody in particular.
+Nothing is stored for it. When the contact is gone its values are too: the page then says what the mail says
+to nobody in particular.
 """
 
 from __future__ import annotations
@@ -92,7 +92,9 @@ class WebVersions:
         key = (version_id, track)
         if key not in self._versions:
             html = await self._database.fetchval(
-                "SELECT html FROM template_version WHERE customer_id = $1 AND id = $2", customer_id, version_id
+                "SELECT html FROM template_version WHERE customer_id = $1 AND id = $2",
+                customer_id,
+                version_id,
             )
             if html is None:
                 raise NotFound("template", version_id)

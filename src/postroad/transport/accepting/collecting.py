@@ -1,8 +1,8 @@
 """Mail that a room above transport takes for itself: which addresses, and the rows it is handed on in.
 
-The room says which addresses are its own (`Collects`) and reads `CollectedMails`; nothing here knows what they
-mean. A row is written in the transaction that the 250 stands for, and removed in that of whoever read it. Only
-the beginning of a mail is kept: notices say what they have to before they return the original.
+The room says which addresses are its own (`Collects`) and reads `CollectedMails`; nothing here knows what
+they mean. A row is written in the transaction that the 250 stands for, and removed in that of whoever read
+it. Only the beginning of a mail is kept: notices say what they have to before they return the original.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from postroad.message.address import Address
 MAX_KEPT = 256 * 1024  # bytes of a mail
 MAX_ATTEMPTS = 300  # at reading one: those that are put off for half a minute give it two hours and more
 
-_ADD = "INSERT INTO collected_mail (recipient, sender, content) SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[])"
+_ADD = (
+    "INSERT INTO collected_mail (recipient, sender, content) SELECT * FROM unnest($1::text[], "
+    "$2::text[], $3::bytea[])"
+)
 # Rows are taken for the length of the transaction: one that dies leaves them to the next.
 _CLAIM = """
 SELECT id, recipient, sender, content, attempts FROM collected_mail

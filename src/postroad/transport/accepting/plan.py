@@ -132,7 +132,9 @@ class PlanWriter:
         Nothing is written when a folder is missing.
         """
         deliveries = [delivery for plan in plans for delivery in plan.deliveries]
-        if any(plan.drafts or plan.collected or plan.passing for plan in plans) or (deliveries and not fits_one_statement(deliveries)):
+        if any(plan.drafts or plan.collected or plan.passing for plan in plans) or (
+            deliveries and not fits_one_statement(deliveries)
+        ):
             return None
         mails = [mail for plan in plans for mail in plan.mails]
         events = [event for plan in plans for event in plan.events]

@@ -124,9 +124,7 @@ class Planner:
             )
             if not mail.remotes:
                 plan.passing.append(message_id)
-        plan.collected.extend(
-            NewCollected(each.address, mail.sender, mail.body) for each in mail.collected
-        )
+        plan.collected.extend(NewCollected(each.address, mail.sender, mail.body) for each in mail.collected)
         plan.size_bytes += len(mail.body) + 1000
         if mail.remotes:
             await self._queue(plan, mail, message_id, signature, path, trace, now)

@@ -1,8 +1,9 @@
 """What readers of campaigns touch, as a raw ASGI callable in front of all other pages: `/t/` and a token.
 
-The token is the right: no session, no cookie. Only a POST changes anything; whatever else comes (HEAD, previews of
-messengers, scanners that follow every link) is answered and unsubscribes nobody (RFC 8058 3.1). Nothing of a token
-is logged. A pixel and a redirect write nothing themselves: their hits are gathered (`campaigns/tracking/hits.py`).
+The token is the right: no session, no cookie. Only a POST changes anything; whatever else comes (HEAD,
+previews of messengers, scanners that follow every link) is answered and unsubscribes nobody (RFC 8058 3.1).
+Nothing of a token is logged. A pixel and a redirect write nothing themselves: their hits are gathered
+(`campaigns/tracking/hits.py`).
 """
 
 from __future__ import annotations
@@ -160,9 +161,7 @@ class PublicApplication:
             )
         )
 
-    async def _change(
-        self, token: Token, scope: Scope, caller: Caller, receive: Receive, send: Send
-    ) -> int:
+    async def _change(self, token: Token, scope: Scope, caller: Caller, receive: Receive, send: Send) -> int:
         body = await read_body(receive)
         fields = fields_of(body)
         reader = await self._leaving.reader(token.run_id, token.email_id)
@@ -197,9 +196,7 @@ class PublicApplication:
         reader = await self._leaving.reader(token.run_id, token.email_id)
         lists = await self._leaving.lists(reader)
         language = self._pages.language(caller.language)
-        await self._show(
-            scope, send, self._pages.preferences(language, reader, lists, is_saved=is_saved)
-        )
+        await self._show(scope, send, self._pages.preferences(language, reader, lists, is_saved=is_saved))
 
     async def _preferences_url(self, token: Token) -> str:
         made = (await self._keys.get()).tokens.preferences(token.run_id, token.email_id)

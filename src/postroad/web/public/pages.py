@@ -1,5 +1,5 @@
-"""The few pages that readers see, in their browser's language. They stand alone: one file, no script, no cookie,
-so that they work on a customer's own tracking domain as on ours.
+"""The few pages that readers see, in their browser's language. They stand alone: one file, no script, no
+cookie, so that they work on a customer's own tracking domain as on ours.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""A reader's request as it comes from the server, without a framework: the few header fields that matter, a small
-form, and answers as bytes. ASGI 3.
+"""A reader's request as it comes from the server, without a framework: the few header fields that matter, a
+small form, and answers as bytes. ASGI 3.
 """
 
 from __future__ import annotations
@@ -55,16 +55,16 @@ def caller_of(scope: Scope, trusted: Sequence[Network]) -> Caller:
 
 async def read_body(receive: Receive) -> bytes:
     """A small body. Raises `FormTooLarge`."""
-    body = b""
+    body = bytearray()
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            return body
+            return bytes(body)
         body += message.get("body", b"")
         if len(body) > MAX_FORM_BYTES:
             raise FormTooLarge
         if not message.get("more_body"):
-            return body
+            return bytes(body)
 
 
 def fields_of(body: bytes) -> list[tuple[str, str]]:
