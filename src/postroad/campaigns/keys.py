@@ -1,7 +1,7 @@
 """The keys that seal tokens and envelope senders; the SQL of `sealing_key`.
 
-The newest seals, all of them open: links of mails that were sent before a change stay alive. A worker that meets
-what it cannot open looks once more, since another may have changed the key a moment ago.
+The newest seals, all of them open: links of mails that were sent before a change stay alive. A worker that
+meets what it cannot open looks once more, since another may have changed the key a moment ago.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Small sealed values: what a link or an envelope sender of ours carries, unreadable and unforgeable. Pure.
 
-Deterministic authenticated encryption in the manner of SIV (RFC 5297), on keyed BLAKE2b (RFC 7693): the tag is
-a MAC of the plain value and the seed of the stream that hides it. Two hashes a value, 3 µs, against the 300 µs
-of a mail's signature; the same value always seals to the same bytes, so a mail that is rendered again is the
-same mail.
+Deterministic authenticated encryption in the manner of SIV (RFC 5297), on keyed BLAKE2b (RFC 7693): the tag
+is a MAC of the plain value and the seed of the stream that hides it. Two hashes a value, 3 µs, against the
+300 µs of a mail's signature; the same value always seals to the same bytes, so a mail that is rendered again
+is the same mail.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ MAX_VALUE = 64 * 32  # bytes: 32 blocks of the stream
 class Seal:
     """Seals under one key, and opens what this key or an older one sealed.
 
-    A sealed value begins with a byte that says under which key: after a rotation, `older` keys keep the links of
-    mails that were sent before alive. `purpose` parts values that must never be taken for one another.
+    A sealed value begins with a byte that says under which key: after a rotation, `older` keys keep the links
+    of mails that were sent before alive. `purpose` parts values that must never be taken for one another.
     """
 
     def __init__(self, key: bytes, purpose: str, *, tag_bytes: int, older: Sequence[bytes] = ()) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from postroad.bridges.oa.service import OaSql, open_oa_sql
 from postroad.campaigns.sending.engine import Engine
 from postroad.campaigns.service import Campaigns, open_campaigns
+from postroad.campaigns.tracking.hits import Hits
 from postroad.config import Settings
 from postroad.db.advisory_locks import AdvisoryLocks
 from postroad.db.jobs import REMOVING_BLOBS
@@ -93,6 +94,7 @@ class Parts:
     oa_sql: OaSql
     campaigns: Campaigns
     engine: Engine
+    hits: Hits
     jobs: Sequence[Job]
 
 
@@ -135,6 +137,9 @@ async def open_parts(
         locks = await enter(AdvisoryLocks(database))
 
         engine = Engine(settings, database, domains, announcer, tasks, clock)
+        lookups = Lookups(settings.delivery.resolver)
+        stack.push_async_callback(lookups.close)
+        campaigns = open_campaigns(database, hashing, lookups, settings.edm, settings.hostname, engine.orders)
         transport = await enter(
             Transport(
                 settings,
@@ -153,6 +158,7 @@ async def open_parts(
                 clock,
                 sources=lambda presence: [engine.source(presence)],
                 watch=watch,
+                above=campaigns.returns,
             )
         )
         oa_sql = open_oa_sql(
@@ -164,9 +170,7 @@ async def open_parts(
             joining=transport.joining,
             clock=clock,
         )
-        lookups = Lookups(settings.delivery.resolver)
-        stack.push_async_callback(lookups.close)
-        campaigns = open_campaigns(database, hashing, lookups, settings.edm, settings.hostname, engine.orders)
+        hits = await enter(Hits(database, tasks))
         sweeper = Sweeper(database, blobs, clock)
         attempts = Attempts(database, settings.sign_in)
         audit = Audit(database, timedelta(days=settings.audit.days))
@@ -199,6 +203,7 @@ async def open_parts(
             oa_sql=oa_sql,
             campaigns=campaigns,
             engine=engine,
+            hits=hits,
             jobs=(
                 Job("sign-in attempts", timedelta(minutes=5), attempts.sweep),
                 Job("known origins", timedelta(hours=6), KnownOrigins(database).sweep),
@@ -211,6 +216,7 @@ async def open_parts(
                 Job("OA views of removed accounts", timedelta(minutes=1), oa_sql.views.sweep),
                 Job("delivery rates", timedelta(minutes=10), partial(sweep_rates, database)),
                 Job("removed contacts", timedelta(minutes=15), campaigns.contacts.purge),
+                Job("suppressions", timedelta(minutes=1), campaigns.suppressions.judge_finished),
                 Job("counted calls", timedelta(hours=1), campaigns.limits.sweep),
                 Job("events", timedelta(hours=1), Retention(database).sweep),
             ),

@@ -39,12 +39,3 @@ def test_an_older_key_still_reads() -> None:
     local = VERP.address(77, "example.com").local_part
     assert Verp(b"n" * 32, older=[b"k" * 32]).read(local) == 77
     assert Verp(b"n" * 32).read(local) is None
-
-
-def test_leaving_by_mail_has_addresses_of_its_own() -> None:
-    leaving = VERP.unsubscribe(5, "example.com").local_part
-    bounce = VERP.address(5, "example.com").local_part
-    assert VERP.read_unsubscribe(leaving.upper()) == 5
-    assert VERP.read(leaving) is None
-    assert VERP.read_unsubscribe(bounce) is None
-    assert VERP.read("b-" + leaving[2:]) is None

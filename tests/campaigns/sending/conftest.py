@@ -60,8 +60,12 @@ class Office:
         """A worker's engine."""
         settings = Settings(
             hostname="mx.platform.example",
-            edm=Edm(timezone=ZONE),
-            campaigns=CampaignSending(base_url="https://news.platform.example", **campaigns),
+            edm=Edm(
+                timezone=ZONE,
+                tracking_url="https://news.platform.example",
+                bounce_domain="bounces.platform.example",
+            ),
+            campaigns=CampaignSending(**campaigns),
         )
         database = self.house.database
         return Engine(

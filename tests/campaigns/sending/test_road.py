@@ -127,7 +127,7 @@ async def test_what_arrives_is_what_was_written(office: Office) -> None:
     assert li["Message-ID"] != mei["Message-ID"] and li["Message-ID"].endswith("@shop.example>")
     assert li["List-ID"] == mei["List-ID"] and li["Feedback-ID"].count(":") == 3
     assert re.fullmatch(
-        r"<mailto:b-[a-z2-7]+@shop\.example\?subject=unsubscribe>,\s+<https://news\.platform\.example/t/u/[\w-]+>",
+        r"<mailto:b-[a-z2-7]+@bounces\.platform\.example\?subject=unsubscribe>,\s+<https://news\.platform\.example/t/u/[\w-]+>",
         li["List-Unsubscribe"],
     )
     assert li["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"

@@ -88,7 +88,7 @@ def test_all_else_is_left_as_it_is(source: str) -> None:
 
 
 def test_one_target_is_one_link() -> None:
-    marked = mark('<a href="https://a.example">1</a><a href=\'https://a.example\'>2</a>')
+    marked = mark("<a href=\"https://a.example\">1</a><a href='https://a.example'>2</a>")
     assert len(marked.links) == 1
     assert marked.html.count("{{ link_1 }}") == 2
 

@@ -86,7 +86,9 @@ def test_garbage_is_unpacked_or_refused(data: bytes, count: int) -> None:
     assert found is None or (len(found[0]) == count and data.endswith(found[1]))
 
 
-@pytest.mark.parametrize("base", ['https://a"b', "javascript:x", "https://", "https://a b", "//a", "https://a/?x"])
+@pytest.mark.parametrize(
+    "base", ['https://a"b', "javascript:x", "https://", "https://a b", "//a", "https://a/?x"]
+)
 def test_urls_stand_on_a_real_base(base: str) -> None:
     with pytest.raises(ValueError, match="base"):
         Urls(TOKENS, base)

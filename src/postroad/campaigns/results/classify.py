@@ -1,8 +1,8 @@
 """What a server's answer means for a recipient, in the failure types of our page (C.1). Pure.
 
-Words come first, since receivers often give a general code (550, 5.7.1, 5.0.0) and say the truth in words; then
-the enhanced status (RFC 3463 and its registry); then the code (RFC 5321 4.2.3). The words are a table: the
-built-in rows in `words.py`, an administrator's before them.
+Words come first, since receivers often give a general code (550, 5.7.1, 5.0.0) and say the truth in words;
+then the enhanced status (RFC 3463 and its registry); then the code (RFC 5321 4.2.3). The words are a table:
+the built-in rows in `words.py`, an administrator's before them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ MAX_PATTERN = 200
 MAX_PHRASES = 5  # of one pattern
 
 _STATUS = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
-_ADDRESS = re.compile(r"[^\s<>()\[\]\"',:;：；，。「」@]{1,64}+@[^\s<>()\[\]\"',:;：；，。「」]{1,255}+")
+_ADDRESS = re.compile(
+    r"[^\s<>()\[\]\"',:;：；，。「」（）【】《》@]{1,64}+@[^\s<>()\[\]\"',:;：；，。「」（）【】《》]{1,255}+"
+)
 # RFC 3463 3.2 to 3.8 and the IANA registry: subject and detail, without the class.
 _BY_STATUS = {
     "1.0": NOT_EXIST,
@@ -76,7 +78,9 @@ class Classifier:
         self._rows = [(rule, phrases(rule.pattern)) for rule in (*own, *BUILT_IN)]
 
     def classify_reply(self, code: int | None, enhanced: str | None, text: str) -> Verdict:
-        """Say what an answer means. Without a code (a bounce's prose) it is final unless the words say more."""
+        """Say what an answer means. Without a code (a bounce's prose) it is final unless the words say
+        more.
+        """
         looked_at = folded(text[:MAX_TEXT])
         status = enhanced or ""
         if not status and (match := _STATUS.search(looked_at)) is not None:

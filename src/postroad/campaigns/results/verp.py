@@ -16,49 +16,32 @@ from postroad.campaigns.sealing import Seal, packed, unpacked
 from postroad.message.address import MAX_LOCAL_PART, Address
 
 TAG_BYTES = 9
-BOUNCE, UNSUBSCRIBE = "b-", "u-"
-_LOCAL_PART = re.compile(r"([bu]-)([a-z2-7]{16,%d})\Z" % (MAX_LOCAL_PART - 2))
+PREFIX = "b-"
+_LOCAL_PART = re.compile(rf"b-([a-z2-7]{{16,{MAX_LOCAL_PART - len(PREFIX)}}})\Z")
 
 
 class Verp:
     """Makes and reads such addresses; `older` keys are read too."""
 
     def __init__(self, key: bytes, older: Sequence[bytes] = ()) -> None:
-        self._seals = {
-            BOUNCE: Seal(key, "verp", tag_bytes=TAG_BYTES, older=older),
-            UNSUBSCRIBE: Seal(key, "unsubscribe by mail", tag_bytes=TAG_BYTES, older=older),
-        }
+        self._seal = Seal(key, "verp", tag_bytes=TAG_BYTES, older=older)
 
     def address(self, email_id: int, domain: str) -> Address:
         """The envelope sender for one recipient. `domain` is one that we take mail for, canonical."""
-        return self._made(BOUNCE, email_id, domain)
-
-    def unsubscribe(self, email_id: int, domain: str) -> Address:
-        """The address of a List-Unsubscribe mailto: (RFC 2369 3.2): a mail to it takes its recipient off."""
-        return self._made(UNSUBSCRIBE, email_id, domain)
+        return Address(PREFIX + _encoded(self._seal.seal(packed(email_id))), domain)
 
     def read(self, local_part: str) -> int | None:
         """The email_id of an envelope sender's local part in whatever case; None for all others."""
-        return self._read(BOUNCE, local_part)
-
-    def read_unsubscribe(self, local_part: str) -> int | None:
-        """The email_id of an `unsubscribe` address's local part; None for all others."""
-        return self._read(UNSUBSCRIBE, local_part)
-
-    def _made(self, prefix: str, email_id: int, domain: str) -> Address:
-        return Address(prefix + _encoded(self._seals[prefix].seal(packed(email_id))), domain)
-
-    def _read(self, prefix: str, local_part: str) -> int | None:
         match = _LOCAL_PART.match(local_part.lower())
-        if match is None or match[1] != prefix:
+        if match is None:
             return None
-        text = match[2]
+        text = match[1]
         try:
             sealed = base64.b32decode(text.upper() + "=" * (-len(text) % 8))
         except binascii.Error:
             return None
         # The last letter has bits to spare: only the one spelling that we gave out is ours.
-        if _encoded(sealed) != text or (value := self._seals[prefix].open(sealed)) is None:
+        if _encoded(sealed) != text or (value := self._seal.open(sealed)) is None:
             return None
         found = unpacked(value, 1)
         return found[0][0] if found is not None else None

@@ -29,8 +29,7 @@ def _rows(
     failure: int, patterns: str, *, temporary: bool | None = None, asks_for_less: bool = False
 ) -> list[Rule]:
     return [
-        Rule(pattern.strip(), failure, temporary, asks_for_less)
-        for pattern in patterns.strip().splitlines()
+        Rule(pattern.strip(), failure, temporary, asks_for_less) for pattern in patterns.strip().splitlines()
     ]
 
 
@@ -86,37 +85,6 @@ BUILT_IN: tuple[Rule, ...] = (
         temporary=True,
         asks_for_less=True,
     ),
-    *_rows(
-        USER_REJECT,
-        """
-        greylist
-        graylist
-        grey-list
-        gray-list
-        try again later
-        please retry later
-        try later
-        come back later
-        please try again in
-        temporarily unavailable
-        temporary failure
-        temporary local problem
-        temporary lookup failure
-        temporarily rejected
-        service unavailable*try
-        resources temporarily
-        稍后再试
-        稍后重试
-        请稍候
-        后再试
-        暂时无法
-        しばらくしてから
-        später erneut
-        später noch einmal
-        vorübergehend
-        """,
-        temporary=None,
-    ),
     # The mailbox is full.
     *_rows(
         OVER_QUOTA,
@@ -156,7 +124,6 @@ BUILT_IN: tuple[Rule, ...] = (
         mailfolder is full
         mail box*full
         maximum*mailbox size
-        too many messages in mailbox
         quota voll
         空间不足
         容量已满
@@ -184,6 +151,37 @@ BUILT_IN: tuple[Rule, ...] = (
         speicherlimit
         mailbox*überschritten
         """,
+    ),
+    *_rows(
+        USER_REJECT,
+        """
+        greylist
+        graylist
+        grey-list
+        gray-list
+        try again later
+        please retry later
+        try later
+        come back later
+        please try again in
+        temporarily unavailable
+        temporary failure
+        temporary local problem
+        temporary lookup failure
+        temporarily rejected
+        service unavailable*try
+        resources temporarily
+        稍后再试
+        稍后重试
+        请稍候
+        后再试
+        暂时无法
+        しばらくしてから
+        später erneut
+        später noch einmal
+        vorübergehend
+        """,
+        temporary=None,
     ),
     # About the sender, though it speaks of domains and addresses not found.
     *_rows(
@@ -278,6 +276,9 @@ BUILT_IN: tuple[Rule, ...] = (
         domain does not exist
         domain doesn't exist
         domain name does not exist
+        dns domain*does not exist
+        infodomainnonexistent
+        域名*不存在
         domain couldn't be found
         domain isn't
         no such host
@@ -434,18 +435,17 @@ BUILT_IN: tuple[Rule, ...] = (
         undeliverable address
         user does not
         is not a member of
-        用户不存在
+        用户*不存在
         用户名不存在
-        收件人不存在
+        收件人*不存在
         收信人不存在
-        收件人地址不存在
         邮箱不存在
         信箱不存在
         帐号不存在
         账号不存在
         帐户不存在
         账户不存在
-        地址不存在
+        地址*不存在
         无此用户
         没有此用户
         没有这个用户
@@ -516,7 +516,6 @@ BUILT_IN: tuple[Rule, ...] = (
         malformed address
         syntax error in address
         address syntax
-        invalid address format
         illegal address
         格式错误
         格式不正确

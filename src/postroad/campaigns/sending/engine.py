@@ -8,7 +8,7 @@ from functools import partial
 
 from postroad.campaigns.credits import Credits
 from postroad.campaigns.keys import SealingKeys
-from postroad.campaigns.results.classify import Classifier
+from postroad.campaigns.results.rules import ReplyRules
 from postroad.campaigns.sending.beginning import Beginning
 from postroad.campaigns.sending.ending import Ending
 from postroad.campaigns.sending.halting import Halting
@@ -49,9 +49,11 @@ class Engine:
         self._late = timedelta(seconds=settings.campaigns.late_seconds)
         self._schedule = schedule or Schedule(lifetime=timedelta(seconds=settings.campaigns.lifetime_seconds))
         places = Places(
-            settings.campaigns.base_url or f"https://{settings.hostname}", settings.campaigns.bounce_domain
+            settings.edm.tracking_url or f"https://{settings.hostname}",
+            (settings.edm.bounce_domain or settings.hostname).lower(),
         )
         self.recipes = Recipes(database, keys, SealingKeys(database), places)
+        self._rules = ReplyRules(database)
         self._on_more = partial(announcer.announce, QUEUE_CHANNEL)
         self.watch = Watch(
             database,
@@ -73,7 +75,7 @@ class Engine:
             presence,
             self._tasks,
             self._schedule,
-            Classifier().classify_reply,
+            self._rules,
             self._zone,
         )
         return CampaignSource(self._database, ledger, holdings, self.recipes, settling, presence, self._clock)

@@ -110,9 +110,7 @@ class Keys(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where readers and bounces come to: an URL such as https://mail.example.com, and a domain ("" = the
-    sender's).
-    """
+    """Where readers and bounces come to: an URL such as https://mail.example.com, and a domain."""
 
     base_url: str
     bounce_domain: str
@@ -227,7 +225,7 @@ class Recipes:
             Sender(
                 Address(each["address"].rpartition("@")[0], each["domain"]),
                 keys[each["domain"]],
-                self._places.bounce_domain or each["domain"],
+                self._places.bounce_domain,
             )
             for each in rows
         ]

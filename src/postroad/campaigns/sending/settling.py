@@ -13,10 +13,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import structlog
 
 from postroad.campaigns.reports.figures import DELIVERED, FAILED
+from postroad.campaigns.results.classify import Classifier
 from postroad.campaigns.sending.ledger import Chunk, InHand, Ledger, by_run, plan_anew_in, release_in
 from postroad.campaigns.sending.verdicts import Classify, Verdict, judge
 from postroad.db.group_commit import CommitFailed, commit_durably
@@ -36,6 +38,14 @@ LONGEST_PAUSE_SECONDS = 10.0
 LedgerAttempted = Attempted[InHand, InHand]
 
 log = structlog.get_logger("postroad.campaigns.sending.settling")
+
+
+class Rules(Protocol):
+    """Who knows what replies mean (`results/rules.py`)."""
+
+    async def classifier(self) -> Classifier:
+        """What judges replies now."""
+        ...
 
 
 class Holdings:
@@ -92,21 +102,21 @@ class Settling:
         presence: Presence,
         tasks: TaskSupervisor,
         schedule: Schedule,
-        classify: Classify,
+        rules: Rules,
         zone: str,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """`zone` names the platform's: a recipient is counted on the day of its final state there."""
+        """`rules` say what replies mean. `zone` names the platform's: a recipient is counted on the day of its final state there."""
         self._database = database
         self._ledger = ledger
         self._holdings = holdings
         self._presence = presence
         self._tasks = tasks
         self._schedule = schedule
-        self._classify = classify
+        self._rules = rules
         self._zone = zone
         self._jitter = jitter
-        self._pending: deque[_Outcome] = deque()
+        self._pending: deque[tuple[LedgerAttempted, Callable[[], None]]] = deque()
         self._batch: list[_Outcome] = []  # being written
         self._left: list[Chunk] = []  # emptied by a batch and a giving-back together
         self._wake = asyncio.Event()
@@ -116,11 +126,7 @@ class Settling:
 
     def put(self, attempted: LedgerAttempted, then: Callable[[], None]) -> None:
         """Write this down soon, and call `then` when it is written. Bounded by what is in flight."""
-        recipient, result = attempted.results[0]
-        verdict = judge(
-            result, self._classify, self._schedule, attempted.age, recipient.attempts, self._jitter()
-        )
-        self._pending.append(_Outcome(recipient, verdict, then))
+        self._pending.append((attempted, then))
         self._is_empty.clear()
         self._wake.set()
         if self._kept is None:
@@ -144,13 +150,19 @@ class Settling:
             while self._pending or self._batch:
                 if len(self._pending) < MAX_BATCH // 4:
                     await asyncio.sleep(GATHER_SECONDS)
+                classify = (await self._rules.classifier()).classify_reply
                 while self._pending and len(self._batch) < MAX_BATCH:
-                    self._batch.append(self._pending.popleft())
+                    self._batch.append(self._judged(*self._pending.popleft(), classify))
                 await self._write(self._batch)
                 batch, self._batch = self._batch, []
                 for outcome in batch:
                     outcome.then()
             self._is_empty.set()
+
+    def _judged(self, attempted: LedgerAttempted, then: Callable[[], None], classify: Classify) -> _Outcome:
+        recipient, result = attempted.results[0]
+        verdict = judge(result, classify, self._schedule, attempted.age, recipient.attempts, self._jitter())
+        return _Outcome(recipient, verdict, then)
 
     async def _write(self, outcomes: Sequence[_Outcome]) -> None:
         """Write outcomes down, however long it takes."""

@@ -1,9 +1,10 @@
-"""A template made ready for tracking, once a version: its links become variables, the pixel gets its place. Pure.
+"""A template made ready for tracking, once a version: its links become variables, the pixel gets its place.
+Pure.
 
 The text around the links is not touched, not even its blanks: what was checked is what is sent. Template code
-(`{{ … }}`, `{% … %}`) may stand anywhere, also inside an href; then the target differs by recipient and travels
-sealed in the token. Left alone are mailto:, anchors and other schemes, the ways out that the engine fills in,
-and hrefs that name what the template itself assigns: they work, they are only not counted.
+(`{{ … }}`, `{% … %}`) may stand anywhere, also inside an href; then the target differs by recipient and
+travels sealed in the token. Left alone are mailto:, anchors and other schemes, the ways out that the engine
+fills in, and hrefs that name what the template itself assigns: they work, they are only not counted.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ MAX_LINKS = 500  # different ones; a catalogue has about a hundred. Those past i
 MAX_URL = 8000  # what browsers and servers take
 PIXEL = "open_url"
 _PIXEL_TAG = (
-    f'<img src="{{{{ {PIXEL} }}}}" width="1" height="1" alt="" border="0" style="height:1px;width:1px;border:0">'
+    f'<img src="{{{{ {PIXEL} }}}}" width="1" height="1" alt="" border="0" '
+    'style="height:1px;width:1px;border:0">'
 )
 
 _CODE = r"\{\{(?:[^}]|\}(?!\}))*+\}\}|\{%(?:[^%]|%(?!\}))*+%\}"
@@ -64,7 +66,9 @@ class MarkedLink:
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """A template with its marks. Write `links` into the run's table of links; their ids belong to `values`."""
+    """A template with its marks. Write `links` into the run's table of links; their ids belong to
+    `values`.
+    """
 
     html: str
     links: tuple[MarkedLink, ...]
@@ -161,7 +165,8 @@ def _literal(text: str) -> str:
 
 
 def _places(html: str) -> Iterator[tuple[int, int, str]]:
-    """The values of hrefs with their quotes, as (start, end, value), and each (start, end, "body") of `</body`.
+    """The values of hrefs with their quotes, as (start, end, value), and each (start, end, "body") of
+    `</body`.
 
     One pass: a tag or comment that never ends swallows the rest, as it does in browsers.
     """

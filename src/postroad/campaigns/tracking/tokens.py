@@ -1,9 +1,10 @@
-"""The tokens in the mails of a run: who read which mail, sealed, so that nobody makes, guesses or reads one. Pure.
+"""The tokens in the mails of a run: who read which mail, sealed, so that nobody makes, guesses or reads one.
+Pure.
 
-A token carries the run's id and the email_id: the run (kept in memory) gives customer, shelf and email_base, and
-the recipient's row is found by its primary key, number = email_id - email_base. So a hit costs no look-up of its
-own. 28 characters of base64url for a pixel; a link with a contact's values in it carries its target too, which
-is what makes such a link work after the contact is gone.
+A token carries the run's id and the email_id: the run (kept in memory) gives customer, shelf and email_base,
+and the recipient's row is found by its primary key, number = email_id - email_base. So a hit costs no look-up
+of its own. 28 characters of base64url for a pixel; a link with a contact's values in it carries its target
+too, which is what makes such a link work after the contact is gone.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from postroad.campaigns.sealing import MAX_VALUE, Seal, packed, unpacked
 TAG_BYTES = 10  # 2^80 guesses; each one is a request
 MAX_TARGET = MAX_VALUE - 32  # bytes of a link's own target
 MAX_TOKEN = (MAX_VALUE + 1 + TAG_BYTES) * 4 // 3 + 1
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{15,%d}\Z" % MAX_TOKEN)
+_TOKEN = re.compile(rf"[A-Za-z0-9_-]{{15,{MAX_TOKEN}}}\Z")
 
 
 class Kind(enum.IntEnum):
@@ -85,7 +86,8 @@ class Tokens:
         found = unpacked(value[1:], 3 if kind is Kind.LINK else 2)
         assert found is not None, "we sealed it"
         numbers, target = found
-        return Token(kind, *numbers, target=target.decode())
+        run_id, email_id, *link_id = numbers
+        return Token(kind, run_id, email_id, link_id[0] if link_id else 0, target.decode())
 
     def _made(self, kind: Kind, run_id: int, email_id: int, link_id: int = 0, target: str = "") -> str:
         numbers = (run_id, email_id, link_id) if kind is Kind.LINK else (run_id, email_id)

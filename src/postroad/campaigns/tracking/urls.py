@@ -22,7 +22,8 @@ LETTERS = {
 
 
 class Urls:
-    """Makes addresses on `base`, such as `https://news.example.com`: a tracking domain, or the platform's host.
+    """Makes addresses on `base`, such as `https://news.example.com`: a tracking domain, or the platform's
+    host.
 
     Raises `ValueError` for a base that is none.
     """
