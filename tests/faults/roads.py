@@ -17,6 +17,7 @@ from typing import TypeAlias
 from postroad.directory.errors import WrongCredentials
 from postroad.events.outbox import Event, Outbox
 from postroad.events.reader import EventReader
+from postroad.mailstore.flags import Flag, FlagChange
 from postroad.mailstore.folders import Role
 from tests.faults.scene import ANNA, BERT, PASSWORD, Walk, mail, until
 
@@ -162,6 +163,42 @@ async def move(walk: Walk) -> AsyncGenerator[None, None]:
     for name in names:
         assert there[name] + here[name] == 1, f"{name}: {lies}"
         assert moved is None or name in there, f"moved, it was said, but {name} was not"
+
+
+@road("flags, copy, expunge")
+async def flags_copy_expunge(walk: Walk) -> AsyncGenerator[None, None]:
+    """What mail programs do all day: one mail is marked as deleted and removed, another copied."""
+    anna, parts = walk.scene.accounts[ANNA], walk.parts
+    names = [walk.name() for _ in range(2)]
+    removed, copied = [await parts.append.put(anna, Role.INBOX, mail(name)) for name in names]
+    inbox, archive = removed.folder_id, await parts.folders.get_by_role(anna, Role.ARCHIVE)
+    deleted = FlagChange.adding(Flag.DELETED)
+    yield
+    marked = await walk.ask(lambda: parts.entries.set_flags(anna, inbox, [removed.uid], deleted))
+    gone = await walk.ask(lambda: parts.entries.expunge_deleted(anna, inbox, [removed.uid, copied.uid]))
+    done = await walk.ask(lambda: parts.entries.copy(anna, inbox, [copied.uid], archive.id))
+    yield
+    lies = await walk.scene.inboxes(walk.mark)
+    there, here = _of(lies, ANNA, Role.ARCHIVE), _of(lies, ANNA, Role.INBOX)
+    assert here[names[1]] == 1, f"what was only copied has gone: {lies}"
+    assert there[names[1]] <= 1, f"copied twice: {lies}"
+    assert done is None or there[names[1]] == 1, f"copied, it was said, but {lies}"
+    assert not (marked and gone is not None) or not here[names[0]], f"removed, it was said, but {lies}"
+    assert not gone or gone == [removed.uid], f"{gone} were removed"
+
+
+@road("index")
+async def index(walk: Walk) -> AsyncGenerator[None, None]:
+    """A mail is found by its words once it is said to be indexed."""
+    anna, parts = walk.scene.accounts[ANNA], walk.parts
+    name = walk.name()
+    await parts.append.put(anna, Role.INBOX, mail(name))
+    yield
+    is_indexed = await walk.ask(parts.indexer.run_until_done)
+    yield
+    if is_indexed is not None:
+        found = await parts.search.search(anna, f"subject:{name}")
+        assert [each.subject for each in found.entries] == [name], f"{name} is not found: {found}"
 
 
 # -- the bridges

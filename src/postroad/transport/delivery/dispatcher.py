@@ -279,9 +279,18 @@ class Dispatcher:
                 for source in self._sources:
                     await source.drain()
                 await self._intake.leave()
-        await asyncio.gather(*self._chores, return_exceptions=True)
+        await self._end_chores(seconds)
         await self._sites.close()
         self._is_running = False
+
+    async def _end_chores(self, seconds: float) -> None:
+        """Wait for what was left to do aside; a slot that is not given back in time ends with this worker."""
+        chores = tuple(self._chores)
+        if chores:
+            _, late = await asyncio.wait(chores, timeout=seconds)
+            for chore in late:
+                chore.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     # Jobs (`intake.Takes`)
 
