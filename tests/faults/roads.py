@@ -8,18 +8,24 @@ what is there. A road joins by `@road("its name")`.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TypeAlias
 
+from postroad.campaigns.tracking.agents import Agent, Kind
+from postroad.campaigns.tracking.hits import Hit
 from postroad.directory.errors import WrongCredentials
 from postroad.events.outbox import Event, Outbox
 from postroad.events.reader import EventReader
 from postroad.mailstore.flags import Flag, FlagChange
 from postroad.mailstore.folders import Role
-from tests.faults.scene import ANNA, BERT, PASSWORD, Walk, mail, until
+from postroad.protocols.smtp.envelope import Envelope, EnvelopeRecipient, SessionInfo
+from postroad.protocols.smtp.envelope import Role as SmtpRole
+from tests.faults.mailed import NOTICE, mailed
+from tests.faults.scene import ANNA, BERT, HOSTNAME, PASSWORD, Walk, mail, until
 
 Road: TypeAlias = Callable[[Walk], AsyncGenerator[None, None]]
 ROADS: dict[str, Road] = {}
@@ -323,6 +329,57 @@ async def _hand_on(reader: EventReader) -> int:
         async with claim.settling() as connection:
             await Outbox().record_in(connection, [Event("walk.handed", None, event.payload) for event in new])
     return len(claim.events)
+
+
+# -- campaigns
+
+
+@road("track")
+async def track(walk: Walk) -> AsyncGenerator[None, None]:
+    """Opens and clicks of readers are written once, whatever stood in the way."""
+    run = await mailed(walk.scene.database, walk.mark, HOSTNAME)
+    hits, agent = walk.parts.hits, Agent("walker", "Walker", "Other", "pc", Kind.PERSON, False)
+
+    async def are_written() -> bool:
+        return hits.waiting == 0
+
+    yield
+    for number in (1, 2, 3):
+        hits.add(Hit(run.run_id, run.email_base + number, None, time.monotonic(), agent, None, Kind.PERSON))
+    with suppress(TimeoutError):  # held up by the fault; what is strict waits for it
+        async with asyncio.timeout(None if walk.is_strict else 2.0):
+            await until(are_written, "the hits are written")
+    yield
+    await until(are_written, "the hits are written")
+    rows = await walk.scene.database.fetch("SELECT number FROM hit WHERE run_id = $1", run.run_id)
+    assert Counter(row["number"] for row in rows) == {1: 1, 2: 1, 3: 1}
+
+
+@road("bounce")
+async def bounce(walk: Walk) -> AsyncGenerator[None, None]:
+    """A notice to a sealed envelope sender: what was taken changes its recipient, and the count is void."""
+    run = await mailed(walk.scene.database, walk.mark, HOSTNAME)
+    returns, taken = walk.parts.campaigns.returns, set[int]()
+
+    async def take(number: int) -> bool:
+        envelope = Envelope(None, (EnvelopeRecipient(run.bounces[number - 1]),))
+        session = SessionInfo(SmtpRole.MX, "127.0.0.1", "client.test", True)
+        await walk.parts.transport.acceptance.accept(envelope, NOTICE, session)
+        return True
+
+    yield
+    for number in (1, 2):
+        if await walk.ask(partial(take, number)):
+            taken.add(number)
+    await walk.ask(returns.run_all)
+    yield
+    await walk.scene.database.execute("UPDATE collected_mail SET due_at = now()")
+    await returns.run_all()
+    states = await run.states(walk.scene.database)
+    assert all(states[number - 1] == 3 for number in taken), f"taken: {taken}, but {states}"
+    assert states[2] == 2
+    is_counted = await walk.scene.database.fetchval("SELECT is_counted FROM run WHERE id = $1", run.run_id)
+    assert is_counted != (3 in states), "a count that is no longer true was kept"
 
 
 # -- what lies where

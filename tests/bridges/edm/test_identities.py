@@ -48,7 +48,7 @@ past = st.builds(
 )
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=st.lists(past, min_size=1, max_size=2))
 async def test_every_figure_adds_up(caller: Caller, history: list[Past]) -> None:
     database = caller.house.database

@@ -43,14 +43,15 @@ def hit(
 async def written(database: Database) -> list[tuple[Any, ...]]:
     rows = await database.fetch(
         "SELECT h.number, h.link_id, h.kind, a.browser, a.os, a.device, host(h.ip) AS ip "
-        "FROM hit h LEFT JOIN user_agent a ON a.id = h.user_agent_id ORDER BY h.number, h.kind, h.link_id NULLS FIRST"
+        "FROM hit h LEFT JOIN user_agent a ON a.id = h.user_agent_id "
+        "ORDER BY h.number, h.kind, h.link_id NULLS FIRST"
     )
     return [tuple(row) for row in rows]
 
 
 async def test_hits_are_written_when_the_worker_ends(house: House, database: Database) -> None:
     mailing = await send_mailing(house)
-    async with Hits(database, TaskSupervisor(), gather_seconds=3600) as hits:
+    async with Hits(database, TaskSupervisor(), gather_seconds=3600, drain_seconds=100) as hits:
         hits.add(hit(mailing))
         hits.add(hit(mailing, 2, mailing.link_ids[0], PHONE, "2001:db8::7"))
         hits.add(hit(mailing, 3, ip=None))
@@ -68,7 +69,7 @@ async def test_hits_are_written_when_the_worker_ends(house: House, database: Dat
 
 async def test_what_does_not_exist_any_more_is_left_out(house: House, database: Database) -> None:
     mailing = await send_mailing(house)
-    async with Hits(database, TaskSupervisor(), gather_seconds=0) as hits:
+    async with Hits(database, TaskSupervisor(), gather_seconds=0, drain_seconds=100) as hits:
         hits.add(hit(mailing, 999))
         hits.add(Hit(1, 2, None, 0.0, AGENTS.read(CHROME), None, Kind.PERSON))
         hits.add(hit(mailing, 1))
@@ -79,7 +80,7 @@ async def test_machines_stand_apart(house: House, database: Database) -> None:
     mailing = await send_mailing(house)
     fresh = await send_mailing(house, ["new@reader.example"], username="other")
     await database.execute("UPDATE recipient SET changed_at = now() WHERE run_id = $1", fresh.run_id)
-    async with Hits(database, TaskSupervisor(), gather_seconds=0) as hits:
+    async with Hits(database, TaskSupervisor(), gather_seconds=0, drain_seconds=100) as hits:
         hits.add(hit(mailing, 1, agent="Mozilla/5.0"))  # Apple's proxy
         hits.add(hit(mailing, 1, agent=GMAIL))  # long after the delivery: for a reader
         hits.add(hit(fresh, 1, agent=GMAIL))  # at once: before any reader
@@ -90,7 +91,7 @@ async def test_machines_stand_apart(house: House, database: Database) -> None:
 
 async def test_who_follows_every_link_at_once_reads_none(house: House, database: Database) -> None:
     mailing = await send_mailing(house)
-    async with Hits(database, TaskSupervisor(), gather_seconds=0) as hits:
+    async with Hits(database, TaskSupervisor(), gather_seconds=0, drain_seconds=100) as hits:
         for link_id in mailing.link_ids:
             hits.add(hit(mailing, 1, link_id))
         hits.add(hit(mailing, 2, mailing.link_ids[0]))
@@ -118,7 +119,7 @@ async def test_a_dead_database_is_outlived_by_what_there_is_room_for(
 ) -> None:
     mailing = await send_mailing(house)
     async with Away(database.dsn) as away:
-        async with Hits(away, TaskSupervisor(), gather_seconds=0, max_waiting=5) as hits:
+        async with Hits(away, TaskSupervisor(), gather_seconds=0, drain_seconds=100, max_waiting=5) as hits:
             for _ in range(9):
                 hits.add(hit(mailing))
             assert hits.waiting == 5
@@ -139,7 +140,7 @@ async def test_an_end_without_a_database_is_bounded(house: House, database: Data
 
 async def test_one_hit_that_cannot_be_written_spares_the_others(house: House, database: Database) -> None:
     mailing = await send_mailing(house)
-    async with Hits(database, TaskSupervisor(), gather_seconds=0) as hits:
+    async with Hits(database, TaskSupervisor(), gather_seconds=0, drain_seconds=100) as hits:
         hits.add(hit(mailing, 1))
         hits.add(hit(mailing, 2, ip="no address"))
         hits.add(hit(mailing, 3))

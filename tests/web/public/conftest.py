@@ -48,7 +48,7 @@ async def street(database: Database) -> AsyncIterator[Street]:
     hashing = PasswordHashing()
     house = open_house(database, hashing)
     mailing = await send_mailing(house, lists=("News", "Offers"))
-    async with Hits(database, TaskSupervisor(), gather_seconds=3600) as hits:
+    async with Hits(database, TaskSupervisor(), gather_seconds=3600, drain_seconds=100) as hits:
         campaigns = house.campaigns
         app = PublicApplication(
             PlainTextResponse("the other pages"),
