@@ -106,7 +106,9 @@ class Settling:
         zone: str,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """`rules` say what replies mean. `zone` names the platform's: a recipient is counted on the day of its final state there."""
+        """`rules` say what replies mean. `zone` names the platform's: a recipient is counted on the day of
+        its final state there.
+        """
         self._database = database
         self._ledger = ledger
         self._holdings = holdings
