@@ -1,5 +1,6 @@
 """All settings: one typed tree, a file a section; the tree and its reading are in `settings.py`."""
 
+from postroad.config.campaigns import CampaignSending
 from postroad.config.ctrl import Ctrl
 from postroad.config.delivery import Delivery
 from postroad.config.edm import Edm
@@ -22,6 +23,7 @@ __all__ = [
     "LOOPBACK",
     "MEBIBYTE",
     "BadSettings",
+    "CampaignSending",
     "Ctrl",
     "Delivery",
     "Edm",

@@ -19,6 +19,7 @@ from pydantic_settings import (
 )
 
 from postroad.config.audit import AuditLog
+from postroad.config.campaigns import CampaignSending
 from postroad.config.ctrl import Ctrl
 from postroad.config.delivery import Delivery
 from postroad.config.edm import Edm
@@ -64,6 +65,7 @@ class Settings(BaseSettings):
     oa: Oa = Oa()
     edm: Edm = Edm()
     notifications: Notifications = Notifications()
+    campaigns: CampaignSending = CampaignSending()
     log: Log = Log()
 
     @property

@@ -81,7 +81,7 @@ class Connections:
         self._unlimited = tuple(unlimited)
         self._replaces_own = replaces_own
         self._of_client: dict[str, int] = {}
-        self._members: dict[str, set[Member]] = {}
+        self._members: dict[str, dict[Member, None]] = {}  # in the order they came
         self._gone: set[Member] = set()  # counted out already, not closed yet
         self.open = 0
         self.gave_way = 0
@@ -103,7 +103,7 @@ class Connections:
 
     def join(self, address: str, member: Member) -> None:
         """From now on this admitted connection can be asked to make room."""
-        self._members.setdefault(client_key(address), set()).add(member)
+        self._members.setdefault(client_key(address), {})[member] = None
 
     def release(self, address: str, member: Member | None = None) -> None:
         """Count an admitted connection out."""
@@ -137,7 +137,7 @@ class Connections:
     def _leave(self, key: str, member: Member) -> None:
         members = self._members.get(key)
         if members is not None:
-            members.discard(member)
+            members.pop(member, None)
             if not members:
                 del self._members[key]
 

@@ -10,7 +10,9 @@ from functools import partial
 from typing import Any
 
 from postroad.bridges.oa.service import OaSql, open_oa_sql
+from postroad.campaigns.sending.engine import Engine
 from postroad.campaigns.service import Campaigns, open_campaigns
+from postroad.campaigns.tracking.hits import Hits
 from postroad.config import Settings
 from postroad.db.advisory_locks import AdvisoryLocks
 from postroad.db.jobs import REMOVING_BLOBS
@@ -97,6 +99,8 @@ class Parts:
     oa_sql: OaSql
     campaigns: Campaigns
     telling: Telling
+    engine: Engine
+    hits: Hits
     jobs: Sequence[Job]
 
 
@@ -138,6 +142,10 @@ async def open_parts(
         entries = Entries(database, changes)
         locks = await enter(AdvisoryLocks(database))
 
+        engine = Engine(settings, database, domains, announcer, tasks, clock)
+        lookups = Lookups(settings.delivery.resolver)
+        stack.push_async_callback(lookups.close)
+        campaigns = open_campaigns(database, hashing, lookups, settings.edm, settings.hostname, engine.orders)
         transport = await enter(
             Transport(
                 settings,
@@ -154,7 +162,9 @@ async def open_parts(
                     tasks=tasks,
                 ),
                 clock,
+                sources=lambda presence: [engine.source(presence)],
                 watch=watch,
+                above=campaigns.returns,
             )
         )
         oa_sql = open_oa_sql(
@@ -166,9 +176,7 @@ async def open_parts(
             joining=transport.joining,
             clock=clock,
         )
-        lookups = Lookups(settings.delivery.resolver)
-        stack.push_async_callback(lookups.close)
-        campaigns = open_campaigns(database, hashing, lookups, settings.edm, settings.hostname)
+        hits = await enter(Hits(database, tasks))
         sweeper = Sweeper(database, blobs, clock)
         attempts = Attempts(database, settings.sign_in)
         audit = Audit(database, timedelta(days=settings.audit.days))
@@ -209,6 +217,8 @@ async def open_parts(
                 settings.notifications,
                 listener,
             ),
+            engine=engine,
+            hits=hits,
             jobs=(
                 Job("sign-in attempts", timedelta(minutes=5), attempts.sweep),
                 Job("known origins", timedelta(hours=6), KnownOrigins(database).sweep),
@@ -221,6 +231,7 @@ async def open_parts(
                 Job("OA views of removed accounts", timedelta(minutes=1), oa_sql.views.sweep),
                 Job("delivery rates", timedelta(minutes=10), partial(sweep_rates, database)),
                 Job("removed contacts", timedelta(minutes=15), campaigns.contacts.purge),
+                Job("suppressions", timedelta(minutes=1), campaigns.suppressions.judge_finished),
                 Job("counted calls", timedelta(hours=1), campaigns.limits.sweep),
                 Job("log of notifications", timedelta(hours=1), told.sweep),
                 Job("events", timedelta(hours=1), Retention(database).sweep),
