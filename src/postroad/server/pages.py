@@ -17,7 +17,7 @@ from postroad.campaigns.principals import CUSTOMERS
 from postroad.config import Settings
 from postroad.server.parts import Parts
 from postroad.web.app import Services, WebApplication, create_app
-from postroad.web.public.application import PublicApplication
+from postroad.web.public.application import Answered, PublicApplication
 
 
 def open_pages(settings: Settings, parts: Parts) -> WebApplication:
@@ -60,8 +60,8 @@ def open_pages(settings: Settings, parts: Parts) -> WebApplication:
     )
 
 
-def open_public(settings: Settings, parts: Parts, app: ASGIApp) -> PublicApplication:
-    """Put what readers of campaigns touch in front of `app`."""
+def open_public(settings: Settings, parts: Parts, app: ASGIApp, answered: Answered) -> PublicApplication:
+    """Put what readers of campaigns touch in front of `app`; `answered` counts its requests."""
     campaigns = parts.campaigns
     return PublicApplication(
         app,
@@ -71,4 +71,5 @@ def open_public(settings: Settings, parts: Parts, app: ASGIApp) -> PublicApplica
         leaving=campaigns.leaving,
         web_versions=campaigns.web_versions,
         trusted_proxies=settings.web.trusted_proxies,
+        answered=answered,
     )

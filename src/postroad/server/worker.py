@@ -157,8 +157,8 @@ class Worker:
             parts.database,
             [partial(queue_gauges, parts.transport.queued_mails)],
         )
-        app: App = Health(
-            open_public(self._settings, parts, pages),
+        health: App = Health(
+            pages,
             checks={
                 "database": self._check_database(parts),
                 "doors": self._check_doors,
@@ -168,6 +168,7 @@ class Worker:
             count=self._metrics,
             metrics_networks=self._settings.web.metrics_networks,
         )
+        app = open_public(self._settings, parts, health, self._metrics.answered)
         grace = self._settings.drain_seconds * GRACE_SHARE
         web = self._settings.web
         places = Connections(
