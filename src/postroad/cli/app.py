@@ -49,6 +49,14 @@ NOUNS = {
     "contact": ("postroad.cli.contact:app", "Contacts of a customer: lists, import, export …"),
     "template": ("postroad.cli.template:app", "Templates of a customer: add, list, show, approve, remove."),
     "task": ("postroad.cli.task:app", "Campaign tasks: add, list, show, pause, resume, cancel, recipients …"),
+    "bounce": (
+        "postroad.cli.bounce:app",
+        "What servers' answers to campaigns mean: list, add, remove, show.",
+    ),
+    "suppression": (
+        "postroad.cli.suppression:app",
+        "Addresses that nothing is sent to any more: list, remove, show, set.",
+    ),
     "database": ("postroad.cli.database:app", "The embedded database: upgrade."),
     "queue": (
         "postroad.cli.queue:app",
