@@ -185,6 +185,7 @@ def _execute(command: Any, bound: inspect.BoundArguments, desk: Desk) -> int:
 
     options = desk.options
     try:
+        desk.act_as_owner(is_server=not inspect.iscoroutinefunction(command))
         if not inspect.iscoroutinefunction(command):  # serve: brings its own loop, writes logs, no answer
             return int(command(*bound.args, **bound.kwargs, desk=desk))
         answer: Answer = asyncio.run(command(*bound.args, **bound.kwargs, desk=desk))
