@@ -62,6 +62,7 @@ class Principal:
     credential_version: int
     via: Via
     mailbox: Address | None = None
+    application_password: int | None = None  # the id of the one that opened the door
 
     @property
     def principal_id(self) -> PrincipalId:

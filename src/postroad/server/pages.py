@@ -50,6 +50,7 @@ def open_pages(settings: Settings, parts: Parts) -> WebApplication:
             people=parts.correspondents,
             submission=parts.transport.submission,
             approvals=parts.oa_sql.approvals,
+            standing=parts.standing,
         ),
         settings.web,
         parts.clock,

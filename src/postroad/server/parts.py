@@ -27,6 +27,7 @@ from postroad.directory.identity.control_accounts import ControlAccounts
 from postroad.directory.identity.known_origins import KnownOrigins
 from postroad.directory.identity.sessions import Sessions
 from postroad.directory.identity.sign_in import SignIn
+from postroad.directory.identity.standing import Standing
 from postroad.directory.identity.tickets import Tickets
 from postroad.directory.passwords import PasswordHashing
 from postroad.dns.lookups import Lookups
@@ -71,11 +72,13 @@ class Parts:
     domains: Domains
     resolver: Resolver
     sign_in: SignIn
+    standing: Standing
     sessions: Sessions
     administrators: Administrators
     control_accounts: ControlAccounts
     audit: Audit
     tickets: Tickets
+    blobs: Blobs
     folders: Folders
     entries: Entries
     messages: Messages
@@ -174,11 +177,13 @@ async def open_parts(
             domains=domains,
             resolver=resolver,
             sign_in=sign_in,
+            standing=Standing(database, listener),
             sessions=sessions,
             administrators=Administrators(database, hashing),
             control_accounts=ControlAccounts(database, hashing, sign_in),
             audit=audit,
             tickets=tickets,
+            blobs=blobs,
             folders=folders,
             entries=entries,
             messages=messages,

@@ -78,9 +78,17 @@ class _Credential:
     version: int
     tokens: dict[bytes, _Token]
 
-    def opened_by(self, via: Via) -> Principal:
+    def opened_by(self, via: Via, application_password: int | None = None) -> Principal:
         """The principal, signed in."""
-        return Principal(self.principal.kind, self.principal.id, self.name, self.version, via, self.mailbox)
+        return Principal(
+            self.principal.kind,
+            self.principal.id,
+            self.name,
+            self.version,
+            via,
+            self.mailbox,
+            application_password,
+        )
 
 
 @dataclass(slots=True)
@@ -181,7 +189,7 @@ class SignIn:
         if entrance in MAIL_ENTRANCES and (token := self._token(credential, password)) is not None:
             # Nobody guesses 120 random bits: no limit keeps a device out while others guess at the password.
             await self._note_use(token)
-            principal = credential.opened_by("application-password")
+            principal = credential.opened_by("application-password", token.id)
         else:
             await self._check_password(credential, key, password, attempt, entrance, takes_md5)
         if credential.is_disabled:
