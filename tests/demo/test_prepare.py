@@ -15,12 +15,13 @@ ACCOUNTS = [
 
 
 def test_every_open_door_and_every_account_is_named() -> None:
-    settings = Settings(listen=Listen(http="127.0.0.1:8099", https="", smtp="127.0.0.1:2599"))
+    settings = Settings(listen=Listen(http="127.0.0.1:8099", https="", smtp="127.0.0.1:2599", imap=""))
     text = introduction(settings, ACCOUNTS)
-    for word in ("http://127.0.0.1:8099/mail", "127.0.0.1:2599", "chen@demo.test", "secret-1", "secret-2"):
+    doors = ("http://127.0.0.1:8099/mail", "127.0.0.1:2599", "127.0.0.1:2993", "127.0.0.1:2110")
+    for word in (*doors, "chen@demo.test", "secret-1", "secret-2"):
         assert word in text
     assert "https://" not in text
-    assert "127.0.0.1:2143" not in text, "what does not listen yet is not named"
+    assert "127.0.0.1:2143" not in text, "what does not listen is not named"
 
 
 def test_addresses_stand_below_each_other_whatever_the_names_are_written_in() -> None:

@@ -13,7 +13,16 @@ import random
 import ssl
 import subprocess
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator, MutableMapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterator,
+    MutableMapping,
+    Sequence,
+)
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -30,10 +39,12 @@ from unittest import mock
 
 import structlog
 
-from postroad.db.pool import Database
+from postroad.db.group_commit import CommitFailed
+from postroad.db.pool import Database, DatabaseUnavailable
 from postroad.server.parts import Parts
-from tests.faults.roads import ROADS, Road
-from tests.faults.scene import Clock, Scene, Walk, until
+from tests.faults.campaign_roads import ROADS
+from tests.faults.roads import Road
+from tests.faults.scene import PATIENCE, Clock, Scene, Walk, until
 from tests.faults.wire import Fault, Message, Point, crash_points, distinct
 
 WALK_SECONDS = 300.0  # a bound for what hangs; a walk takes a second, and a stall some ten
@@ -162,26 +173,43 @@ async def walk(
     Raises `AssertionError`.
     """
     async with asyncio.timeout(WALK_SECONDS), held_worker(scene) as parts:
-        broken = Walk(scene, parts, is_strict=False)
-        async with aclosing(ROADS[road](broken)) as act:
-            await anext(act)
+        _, act = await _prepared(ROADS[road], scene, parts, is_strict=False)
+        async with aclosing(act):
             await scene.wire.quiet(0.02)
             scene.wire.arm(fault, point)
             await anext(act)
             await scene.wire.quiet(SETTLED_SECONDS)
             journal = scene.wire.disarm()
-            await walk_unbroken(ROADS[road], Walk(scene, parts, is_strict=True))
+            await walk_unbroken(ROADS[road], scene, parts)
             await anext(act, None)
     return journal
 
 
-async def walk_unbroken(road: Road, walk: Walk) -> None:
+async def walk_unbroken(road: Road, scene: Scene, parts: Parts) -> None:
     """Walk a road with nothing broken: service must be had."""
-    async with aclosing(road(walk)) as act:
-        await anext(act)
+    walk, act = await _prepared(road, scene, parts, is_strict=True)
+    async with aclosing(act):
         await anext(act)
         await walk.until_queue_rests()
         await anext(act, None)
+
+
+async def _prepared(
+    road: Road, scene: Scene, parts: Parts, *, is_strict: bool
+) -> tuple[Walk, AsyncGenerator[None, None]]:
+    """Set out on a road; what must stand before the walk is no part of it, and is tried until it stands."""
+    deadline = asyncio.get_running_loop().time() + PATIENCE
+    while True:
+        walk = Walk(scene, parts, is_strict)
+        act = road(walk)
+        try:
+            await anext(act)
+        except (DatabaseUnavailable, CommitFailed):
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(0.1)
+        else:
+            return walk, act
 
 
 @asynccontextmanager

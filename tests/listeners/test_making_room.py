@@ -46,6 +46,13 @@ def test_whoever_has_most_gives_up_the_idlest() -> None:
     assert connections.open == 0
 
 
+def test_of_those_that_wait_alike_the_first_to_come_goes() -> None:
+    connections = Connections(20, 20)
+    crowd = seated(connections, "192.0.2.1", *[1.0] * 20)
+    assert connections.admit("192.0.2.2")
+    assert [each.went for each in crowd] == [True] + [False] * 19
+
+
 def test_nobody_at_work_is_asked() -> None:
     connections = Connections(2, 10, replaces_own=True)
     crowd = seated(connections, "192.0.2.1", None, None)

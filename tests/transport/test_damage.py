@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from postroad.db.pool import DatabaseUnavailable
 from postroad.message.address import Address
 from postroad.protocols.smtp.envelope import Envelope
 from postroad.transport.delivery.source import Attempted, Failure, Taken
@@ -106,12 +107,16 @@ def attempted(leased: Leased, result: Taken | Failure) -> Attempted[QueuedEnvelo
     return Attempted(leased.envelope, ((leased.recipients[0], result),), leased.age)
 
 
-def hang_after(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Do it, and then never come back: where a stop may find a task."""
+def hang_after(call: Callable[..., Any], is_there: asyncio.Event) -> Callable[..., Any]:
+    """Do it, say that it is done, and never come back the first time: where a stop may find a task."""
 
     async def called(*arguments: Any, **named: Any) -> Any:
-        await call(*arguments, **named)
-        await asyncio.Event().wait()
+        try:
+            return await call(*arguments, **named)
+        finally:
+            if not is_there.is_set():
+                is_there.set()
+                await asyncio.Event().wait()
 
     return called
 
@@ -139,7 +144,8 @@ async def test_a_stop_gives_back_what_it_finds(house: House, sink: Sink, point: 
             await send(house, taker, f"to{number}@there.example", anna)
     worker = house.worker(sink, smtp=RELAY, delivery=delivery)
     part, name = POINTS[point](worker)
-    setattr(part, name, hang_after(getattr(part, name)))
+    is_there = asyncio.Event()
+    setattr(part, name, hang_after(getattr(part, name), is_there))
     if point == "giving back":
         # What it gives back is what other workers have the connections for.
         async def no_slot(*_: object) -> None:
@@ -147,12 +153,9 @@ async def test_a_stop_gives_back_what_it_finds(house: House, sink: Sink, point: 
 
         worker.presence.take_slot = no_slot  # type: ignore[method-assign, assignment]
     await worker.__aenter__()
-
-    async def leased() -> bool:
-        return any(row["lease_owner"] for row in await house.queued()) or point == "giving back"
-
-    await house.until(leased)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(90):
+        await is_there.wait()
+        await worker.dispatcher.stop(0.5)
         await worker.__aexit__(None, None, None)
     rows = await house.queued()
     assert len(rows) + len(sink.recipients) == 50
@@ -160,6 +163,56 @@ async def test_a_stop_gives_back_what_it_finds(house: House, sink: Sink, point: 
     async with house.worker(sink, smtp=RELAY):
         await house.until_empty()
     assert Counter(sink.recipients) == Counter(f"to{number}@there.example" for number in range(50))
+
+
+async def test_nothing_is_claimed_while_a_return_is_unsure(house: House, sink: Sink) -> None:
+    """The answer to a return is lost: a row claimed before it is repeated would lose its new lease."""
+    await house.domain()
+    async with house.worker(sink, smtp=RELAY, delivers=False) as taker:
+        await send(house, taker, "to@there.example", Address.parse("anna@here.example"))
+    worker = house.worker(sink, smtp=RELAY)
+    queue, take_slot = worker.queue, worker.presence.take_slot
+    give_back, claim = queue.give_back, queue.claim
+    told: list[str] = []
+
+    async def loses_its_answer(*arguments: Any) -> None:
+        await give_back(*arguments)
+        told.append("returned")
+        if told.count("returned") == 1:
+            worker.dispatcher.look()
+            raise DatabaseUnavailable("the answer was lost")
+        worker.presence.take_slot = take_slot  # type: ignore[method-assign]
+
+    async def claims(*arguments: Any) -> list[Leased]:
+        told.append("claimed")
+        return await claim(*arguments)
+
+    async def no_slot(*_: object) -> None:
+        return None
+
+    queue.give_back, queue.claim = loses_its_answer, claims  # type: ignore[method-assign, assignment]
+    worker.presence.take_slot = no_slot  # type: ignore[method-assign, assignment]
+    async with worker:
+        await house.until_empty()
+    assert sink.recipients == ["to@there.example"]
+    first = told.index("returned")
+    assert told[first + 1] == "returned", told
+
+
+async def test_a_lease_that_its_worker_knows_nothing_of_ends(house: House, sink: Sink) -> None:
+    """As a commit leaves it whose outcome could not be learned: leased from birth, and in nobody's hands."""
+    await house.domain()
+    async with house.worker(sink, smtp=RELAY, delivers=False) as taker:
+        await send(house, taker, "to@there.example", Address.parse("anna@here.example"))
+    await house.database.execute("UPDATE queue_recipient SET is_held = true")
+    async with house.worker(sink, smtp=RELAY) as worker:
+        await house.database.execute(
+            "UPDATE queue_recipient SET is_held = false, lease_owner = $1, attempts = 1, "
+            "next_attempt_at = now() - interval '3 minutes'",
+            worker.presence.owner,
+        )
+        await house.until_empty()
+    assert sink.recipients == ["to@there.example"]
 
 
 async def test_a_worker_that_lost_its_proof_of_life_begins_nothing(house: House, sink: Sink) -> None:

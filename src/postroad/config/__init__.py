@@ -1,5 +1,6 @@
 """All settings: one typed tree, a file a section; the tree and its reading are in `settings.py`."""
 
+from postroad.config.campaigns import CampaignSending
 from postroad.config.delivery import Delivery
 from postroad.config.edm import Edm
 from postroad.config.imap import Imap
@@ -20,6 +21,7 @@ __all__ = [
     "LOOPBACK",
     "MEBIBYTE",
     "BadSettings",
+    "CampaignSending",
     "Delivery",
     "Edm",
     "Imap",

@@ -23,6 +23,7 @@ from pydantic_settings import (
 )
 
 from postroad.config.audit import AuditLog
+from postroad.config.campaigns import CampaignSending
 from postroad.config.delivery import Delivery
 from postroad.config.edm import Edm
 from postroad.config.imap import Imap
@@ -69,6 +70,7 @@ class Settings(BaseSettings):
     web: Web = Web()
     oa: Oa = Oa()
     edm: Edm = Edm()
+    campaigns: CampaignSending = CampaignSending()
     log: Log = Log()
 
     @field_validator("hostname")

@@ -69,6 +69,10 @@ def introduction(settings: Settings, accounts: Sequence[DemoAccount]) -> str:
         ("SMTP", settings.listen.smtp),
         ("Submission 提交", settings.listen.submission),
         ("Submission, TLS", settings.listen.submissions),
+        ("IMAP", settings.listen.imap),
+        ("IMAP, TLS", settings.listen.imaps),
+        ("POP3", settings.listen.pop3),
+        ("POP3, TLS", settings.listen.pop3s),
     ]
     lines = ["", "  Postroad 驿路 · demo 演示", ""]
     lines += [f"  {_padded(name, 20)} {where}" for name, where in doors if where]

@@ -56,6 +56,9 @@ class Member(Protocol):
         ...
 
 
+_Members = dict[str, dict[Member, None]]  # of each client, in the order they came
+
+
 class Connections:
     """Counts open connections, all together and of each client, and makes room where idle ones fill it.
 
@@ -84,8 +87,8 @@ class Connections:
         self._replaces_own = replaces_own
         self._of_client: dict[str, int] = {}
         self._most_per_account = most_per_account
-        self._strangers: dict[str, set[Member]] = {}
-        self._settled: dict[str, set[Member]] = {}
+        self._strangers: _Members = {}
+        self._settled: _Members = {}
         self._accounts: dict[Member, Hashable] = {}
         self._of_account: Counter[Hashable] = Counter()
         self._gone: set[Member] = set()  # counted out already, not closed yet
@@ -111,7 +114,7 @@ class Connections:
 
     def join(self, address: str, member: Member) -> None:
         """From now on this admitted connection can be asked to make room."""
-        self._strangers.setdefault(client_key(address), set()).add(member)
+        self._strangers.setdefault(client_key(address), {})[member] = None
 
     def settle(self, address: str, member: Member, account: Hashable) -> bool:
         """This connection belongs to somebody now; False, and it stays a stranger's, when that account has
@@ -122,7 +125,7 @@ class Connections:
         key = client_key(address)
         if member in self._strangers.get(key, ()):
             _leave(self._strangers, key, member)
-            self._settled.setdefault(key, set()).add(member)
+            self._settled.setdefault(key, {})[member] = None
             self._accounts[member] = account
             self._of_account[account] += 1
         return True
@@ -136,7 +139,7 @@ class Connections:
             self._leave(client_key(address), member)
         self._count_out(client_key(address))
 
-    def _make_room(self, key: str, members: dict[str, set[Member]]) -> bool:
+    def _make_room(self, key: str, members: _Members) -> bool:
         """Ask the idlest of these members of a client to go; False when there is none."""
         waiting = [
             (since, member) for member in members.get(key, ()) if (since := member.waiting_since) is not None
@@ -168,14 +171,14 @@ class Connections:
             self._of_client[key] -= 1
 
 
-def _fullest(members: dict[str, set[Member]]) -> str:
+def _fullest(members: _Members) -> str:
     """The client with the most of these connections."""
     return max(members, key=lambda key: len(members[key]), default="")
 
 
-def _leave(members: dict[str, set[Member]], key: str, member: Member) -> None:
+def _leave(members: _Members, key: str, member: Member) -> None:
     found = members.get(key)
     if found is not None:
-        found.discard(member)
+        found.pop(member, None)
         if not found:
             del members[key]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 
 from postroad.bridges.edm.service import EdmApi
 from postroad.bridges.jdmail.login_cgi import LoginCgi
@@ -16,6 +17,7 @@ from postroad.campaigns.principals import CUSTOMERS
 from postroad.config import Settings
 from postroad.server.parts import Parts
 from postroad.web.app import Services, WebApplication, create_app
+from postroad.web.public.application import PublicApplication
 
 
 def open_pages(settings: Settings, parts: Parts) -> WebApplication:
@@ -56,4 +58,18 @@ def open_pages(settings: Settings, parts: Parts) -> WebApplication:
         parts.clock,
         beside=beside,
         sign_on_hosts={*settings.oa.redirect_hosts, *settings.oa.sign_on_hosts},
+    )
+
+
+def open_public(settings: Settings, parts: Parts, app: ASGIApp) -> PublicApplication:
+    """Put what readers of campaigns touch in front of `app`."""
+    campaigns = parts.campaigns
+    return PublicApplication(
+        app,
+        keys=campaigns.keys,
+        hits=parts.hits,
+        targets=campaigns.targets,
+        leaving=campaigns.leaving,
+        web_versions=campaigns.web_versions,
+        trusted_proxies=settings.web.trusted_proxies,
     )

@@ -24,6 +24,7 @@ from postroad.mailstore.changes import ChangeSink
 from postroad.mailstore.messages import Messages
 from postroad.mailstore.quota import Quota
 from postroad.transport.accepting.acceptance import Acceptance
+from postroad.transport.accepting.collecting import Collects
 from postroad.transport.accepting.joining import Joining
 from postroad.transport.accepting.notices import Notices
 from postroad.transport.accepting.plan import Plan, PlanWriter
@@ -38,8 +39,10 @@ from postroad.transport.delivery.connector import Connector
 from postroad.transport.delivery.destinations import Destinations, OwnDoor, split_host_port
 from postroad.transport.delivery.dispatcher import Dispatcher, DispatchLimits
 from postroad.transport.delivery.judging import Schedule
+from postroad.transport.delivery.paces import Paces
 from postroad.transport.delivery.presence import Presence
 from postroad.transport.delivery.rates import Rates
+from postroad.transport.delivery.receivers import with_built_in
 from postroad.transport.delivery.shaping import Shaping
 from postroad.transport.delivery.sites import Backoff
 from postroad.transport.delivery.source import AnySource, Attempted
@@ -88,10 +91,12 @@ class Transport:
         delivers: bool = True,
         sources: Callable[[Presence], Sequence[AnySource]] = lambda _presence: (),
         watch: Callable[[Attempted[Any, Any]], None] = lambda _attempted: None,
+        above: Collects | None = None,
     ) -> None:
         """`schedule`, `timeouts`, `backoff`, `limits`, `rates` replace what the settings say, for tests.
 
         `sources` makes what is delivered beside the queue; `watch` is told of every attempt, for counting.
+        `above` says which addresses a room above takes mail for itself at.
         """
         self._neighbours = neighbours
         self._delivers = delivers
@@ -116,7 +121,7 @@ class Transport:
         writer = PlanWriter(near.messages, near.outbox, near.changes, offers, near.announcer)
         signing = Signing(near.keys, clock)
         planner = Planner(near.messages, signing, offers, delivery.relay, clock)
-        router = Router(near.resolver)
+        router = Router(near.resolver, above)
         notices = Notices(near.database, router, planner, settings.hostname, clock)
         self.settlement = Settlement(
             near.database,
@@ -130,6 +135,12 @@ class Transport:
         self.rates = rates or Rates(near.database)
         self.queue = Queue(near.database, delivery.relay)
         queue_source = QueueSource(self.queue, near.messages, self.settlement, self.presence)
+        self._paces = Paces(
+            near.database,
+            near.tasks,
+            lambda paces: self.dispatcher.pace(paces),
+            lambda: self.presence.workers,
+        )
         self.dispatcher = Dispatcher(
             [queue_source, *sources(self.presence)],
             self._connector,
@@ -140,7 +151,7 @@ class Transport:
                 connections=delivery.max_concurrent,
             ),
             Shaping(
-                settings.shaping,
+                with_built_in(settings.shaping) if delivery.receiver_rules else settings.shaping,
                 connections=delivery.max_connections_per_destination,
                 mails_per_connection=delivery.max_messages_per_connection,
             ),
@@ -149,6 +160,7 @@ class Transport:
             backoff,
             tell_others=lambda: near.announcer.announce(QUEUE_CHANNEL),
             watch=watch,
+            learn=self._paces.learn,
         )
         offers.connect(queue_source, self.dispatcher)
         self.group: GroupCommit[Plan] = GroupCommit(near.database, writer.write_in, at_once=writer.at_once)
@@ -179,6 +191,7 @@ class Transport:
             await self._stack.enter_async_context(self.presence)
             await self._stack.enter_async_context(self.settlement)
             await self._stack.enter_async_context(self.dispatcher)
+            await self._stack.enter_async_context(self._paces)
             if self._neighbours.listener is not None:
                 self._neighbours.listener.add(QUEUE_CHANNEL, self._hear)
         return self

@@ -137,6 +137,10 @@ class ToyLedger:
         )
         return int(status.rpartition(" ")[2])
 
+    async def free_forgotten(self, held: Sequence[LedgerJob]) -> int:
+        """A lost commit takes its lease with it here: each claim is one statement."""
+        return 0
+
     async def leave(self) -> None:
         """End this worker's leases."""
         await self._database.execute(

@@ -352,6 +352,9 @@ class Heap:
     async def free(self) -> int:
         return 0
 
+    async def free_forgotten(self, held: Sequence[Job[To, To]]) -> int:
+        return 0
+
     async def leave(self) -> None:
         return None
 

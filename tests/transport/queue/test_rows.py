@@ -178,6 +178,18 @@ async def test_only_workers_that_are_gone_lose_their_leases(database: Database) 
     assert [tuple(row) for row in owners] == [(None, 0), (None, 0), (3, 2), (3, 2)]
 
 
+async def test_only_old_leases_that_nobody_holds_are_forgotten(database: Database) -> None:
+    queue = Queue(database)
+    await fill(database, "one.example", 6, 1)
+    await database.execute(
+        "UPDATE queue_recipient SET lease_owner = CASE WHEN envelope_id = 5 THEN 2 ELSE 1 END, "
+        "next_attempt_at = CASE WHEN envelope_id = 6 THEN now() ELSE next_attempt_at END"
+    )
+    assert await queue.free_forgotten(1, [(1, 0), (2, 0)]) == 2
+    rows = await database.fetch("SELECT envelope_id, lease_owner FROM queue_recipient ORDER BY 1")
+    assert [row["lease_owner"] for row in rows] == [1, 1, None, None, 2, 1]
+
+
 async def test_what_a_clock_far_ahead_put_off_comes_back(database: Database) -> None:
     """Deferred while the clock was three days ahead; it is right again."""
     queue = Queue(database)
@@ -201,6 +213,7 @@ async def test_hot_queries_read_no_table_from_end_to_end(database: Database) -> 
         (queue_module._LEAVE, (1,)),
         (queue_module._GONE, ()),
         (queue_module._FREE, ([1, 2],)),
+        (queue_module._FREE_FORGOTTEN, ([5, 6, 7], [0, 0, 0], 1, timedelta(minutes=2))),
         (queue_module._MEND, (timedelta(days=1),)),
     ]
     for number in range(20):

@@ -74,7 +74,10 @@ class Finds(Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Feed:
-    """What goes on about one source. `lock` is held while a claim or a look at leases is under way."""
+    """What goes on about one source.
+
+    `lock` is held while a claim, a return or a look at leases is under way.
+    """
 
     source: AnySource
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -84,6 +87,7 @@ class _Feed:
     returned: list[AnyJob] = field(default_factory=list)
     returns: asyncio.Event = field(default_factory=asyncio.Event)
     is_returned: asyncio.Event = field(default_factory=asyncio.Event)
+    is_unsure: bool = False  # whether what was given back last is written
 
 
 class Intake:
@@ -250,6 +254,8 @@ class Intake:
         kept: list[AnyJob] = []
         too_much: list[AnyJob] = []
         async with feed.lock:
+            if feed.is_unsure:
+                return False
             claimed = await source.claim(ClaimRoom(source, in_flight, self._sites, most))
             for job in claimed:
                 # Their number is known before the claim, their size is not.
@@ -401,11 +407,18 @@ class Intake:
             log.debug("giving_back_failed", source=feed.source.name, error=str(error))
 
     async def _write_returns(self, feed: _Feed) -> None:
-        jobs = [job for job in feed.returned if job.stage is Stage.RETURNING]
-        if jobs:
-            await feed.source.give_back(jobs)
-        for job in jobs:
-            self._in_flight.done(job)
+        async with feed.lock:
+            jobs = [job for job in feed.returned if job.stage is Stage.RETURNING]
+            if jobs:
+                # An answer that is lost may hide that they are free by now. Were one of them claimed again
+                # before this is repeated, its new lease would be ended.
+                was_unsure, feed.is_unsure = feed.is_unsure, True
+                await feed.source.give_back(jobs)
+                feed.is_unsure = False
+                if was_unsure:
+                    feed.wake.set()
+            for job in jobs:
+                self._in_flight.done(job)
         feed.returned = [job for job in feed.returned if job.stage is Stage.RETURNING]
         if not feed.returned:
             feed.is_returned.set()
@@ -479,6 +492,8 @@ class Intake:
                 await self._presence.reap()
                 for feed in self._feeds.values():
                     freed = await feed.source.free()
+                    async with feed.lock:
+                        freed += await feed.source.free_forgotten(self._of(feed))
                     if freed:
                         log.warning("leases_freed", source=feed.source.name, jobs=freed)
                         feed.wake.set()

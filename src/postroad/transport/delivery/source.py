@@ -213,6 +213,14 @@ class Source(Protocol[M, R]):
         """
         ...
 
+    async def free_forgotten(self, held: Sequence[Job[M, R]]) -> int:
+        """End leases of this worker that are minutes old and not of these jobs, and return how many.
+
+        A commit whose outcome could not be learned in time leaves them. Nothing is claimed meanwhile. Raises
+        `DatabaseUnavailable`.
+        """
+        ...
+
     async def leave(self) -> None:
         """This worker is going: end whatever leases it still has. Raises `DatabaseUnavailable`."""
         ...

@@ -30,6 +30,7 @@ FEW_DUE = 500
 MAX_ROUTES_VISITED = 2000  # jumps in one claim, about 3 µs each; the next claim goes on from there
 MAX_ROUTES = 200  # due routes of one claim
 MAX_TOGETHER = 100  # recipients of one job; what goes on the wire at once (`dispatcher.MAX_RECIPIENTS`)
+FORGOTTEN = timedelta(minutes=2)  # far longer than it takes to learn what became of a commit
 MOST_PUT_OFF = 6 * LONGEST_DELAY  # no schedule puts anything off for so long
 
 
@@ -288,6 +289,12 @@ class Queue:
         freed = await self._database.execute(_FREE, gone)
         return int(freed.rpartition(" ")[2])
 
+    async def free_forgotten(self, owner: int, held: Sequence[Key]) -> int:
+        """End leases of a worker that does not hold what it leased `FORGOTTEN` ago, and return how many."""
+        keys = [key[0] for key in held], [key[1] for key in held]
+        freed = await self._database.execute(_FREE_FORGOTTEN, *keys, owner, FORGOTTEN)
+        return int(freed.rpartition(" ")[2])
+
 
 @dataclass(frozen=True, slots=True)
 class Emptied:
@@ -389,6 +396,15 @@ _FREE = """
 UPDATE queue_recipient q SET next_attempt_at = now(), lease_owner = NULL
 WHERE q.lease_owner = ANY($1::int[])
 AND NOT EXISTS (SELECT FROM queue_worker w WHERE w.owner = q.lease_owner)
+"""
+
+# What is leased from birth is due from birth; in between lies no more than a commit and the search for its
+# outcome.
+_FREE_FORGOTTEN = """
+UPDATE queue_recipient q SET next_attempt_at = now(), lease_owner = NULL
+WHERE q.lease_owner = $3 AND q.next_attempt_at < now() - $4::interval
+AND NOT EXISTS (SELECT FROM unnest($1::bigint[], $2::int[]) AS k(envelope_id, number)
+                WHERE k.envelope_id = q.envelope_id AND k.number = q.number)
 """
 
 _MEND = """

@@ -108,6 +108,10 @@ class QueueSource:
         """End the leases of workers that are gone."""
         return await self._queue.free()
 
+    async def free_forgotten(self, held: Sequence[QueueJob]) -> int:
+        """End this worker's leases of which it knows nothing."""
+        return await self._queue.free_forgotten(self._presence.owner, keys_of(held))
+
     async def leave(self) -> None:
         """End this worker's leases."""
         await self._queue.leave(self._presence.owner)
