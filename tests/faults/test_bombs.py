@@ -30,13 +30,13 @@ from postroad.listeners.smtp_metrics import SmtpMetrics
 from postroad.listeners.sockets import bind
 from postroad.mailstore.folders import Role as FolderRole
 from postroad.mailstore.lexemes import document_lexemes, text_end
+from postroad.mailstore.parts import shown_parts
 from postroad.message.budget import Budget
 from postroad.message.summary import summarise
 from postroad.message.text import html_body, part_text, readable_text
 from postroad.protocols.smtp.envelope import Role
 from postroad.server.watchdog import Watchdog
 from postroad.web.mail.frame import framed, quotable
-from postroad.web.mail.message_parts import shown_parts
 from postroad.web.mail.text_body import cut, text_markup, unflowed
 from tests.faults.bombs import BOMBS, HEAD, mixed
 from tests.listeners.conftest import Passwords

@@ -18,6 +18,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from postroad.config.api import Api
 from postroad.config.audit import AuditLog
 from postroad.config.delivery import Delivery
 from postroad.config.edm import Edm
@@ -60,6 +61,7 @@ class Settings(BaseSettings):
     web: Web = Web()
     oa: Oa = Oa()
     edm: Edm = Edm()
+    api: Api = Api()
     log: Log = Log()
 
     @property
