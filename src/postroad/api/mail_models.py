@@ -404,7 +404,7 @@ class FolderStatistics(Model):
 
 
 class Statistics(Model):
-    """What an account holds. `is_whole` is false where a folder has more mail than its days are counted from."""
+    """What an account holds. `is_whole` is false where a folder has more than its days are counted from."""
 
     messages: int
     unread: int

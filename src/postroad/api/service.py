@@ -1,7 +1,7 @@
 """The API at its addresses, and the way from a request to its answer.
 
-Signed in, allowed, counted, read, checked, done, answered: in this order, so that nothing is learnt by who may
-not, and nothing large is read for them.
+Signed in, allowed, counted, read, checked, done, answered: in this order, so that nothing is learnt by who
+may not, and nothing large is read for them.
 """
 
 from __future__ import annotations

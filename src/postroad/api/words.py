@@ -153,7 +153,7 @@ PROBLEMS: Mapping[str, tuple[int, str, str, str, str]] = {
         *("标签无效", "{reason}"),
     ),
     "unknown-target": (
-        *(422, "Address does not exist", "Mail cannot go to {address}: the domain is ours, the address is not there."),
+        *(422, "Address does not exist", "The domain of {address} is ours, the address is not there."),
         *("地址不存在", "邮件无法发往 {address}：域名在本系统，但地址不存在。"),
     ),
     "weak-password": (
@@ -231,7 +231,7 @@ def say_field(error: str, language: Language) -> str:
 
 
 def language_of(accept_language: str, chosen: str | None) -> Language:
-    """The language of an answer: what the request prefers (RFC 9110 12.5.4), else the account's, else English."""
+    """An answer's language: what the request prefers (RFC 9110 12.5.4), else the account's, else English."""
     best: Language | None = None
     weight = 0.0
     for item in accept_language[:500].split(","):

@@ -89,7 +89,7 @@ class KeyInUse(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A call that is ours to answer; `is_repeated`: somebody began it before, and how it ended is not known."""
+    """A call that is ours to answer; `is_repeated`: it was begun before, and how that ended is not known."""
 
     is_repeated: bool
 
@@ -109,7 +109,8 @@ class AnsweredCalls:
         while True:
             row = await self._database.fetchrow(
                 """
-                INSERT INTO api_answer AS a (kind, principal_id, account_id, key_hash, request_hash, held_until)
+                INSERT INTO api_answer AS a
+                    (kind, principal_id, account_id, key_hash, request_hash, held_until)
                 VALUES ($1, $2, $3, $4, $5, now() + $6)
                 ON CONFLICT (kind, principal_id, account_id, key_hash) DO UPDATE SET held_until = now() + $6
                 WHERE a.status IS NULL AND a.held_until < now() AND a.request_hash = $5
