@@ -7,6 +7,7 @@ import pytest
 from postroad.events.outbox import Event
 from postroad.mailstore.arrival import NotPlaced, arrive, fits_one_statement
 from postroad.mailstore.delivery import Delivery
+from postroad.mailstore.flags import NO_FLAGS, Flag
 from postroad.mailstore.folders import Role
 from postroad.message.summary import summarise
 
@@ -64,6 +65,28 @@ async def test_many_mails_for_one_folder_and_one_mail_for_many(store: Store) -> 
     for account in accounts:
         folder = await store.folders.get_by_role(account, Role.INBOX)
         assert (folder.message_count, folder.unseen_count, folder.uid_next) == (4, 4, 5)
+
+
+async def test_mails_that_come_alone_are_counted(store: Store) -> None:
+    """Each by the statement for one: unread and read, with and without an event."""
+    account = await store.account()
+    news = [await store.messages.prepare(mail(), summarise(mail())) for _ in range(3)]
+    flags = [NO_FLAGS, Flag.SEEN, Flag.FLAGGED]
+    async with store.database.connection() as connection:
+        placed = [
+            await arrive(
+                connection,
+                [new],
+                [Delivery.of(new, account, START, flags=flag)],
+                [] if flag else [Event("mail.arrived", account)],
+            )
+            for new, flag in zip(news, flags, strict=True)
+        ]
+    assert [(each.uid, each.mod_sequence) for (each,) in placed] == [(1, 2), (2, 3), (3, 4)]
+    folder = await store.folders.get_by_role(account, Role.INBOX)
+    assert (folder.message_count, folder.unseen_count, folder.uid_next) == (3, 2, 4)
+    assert folder.size_bytes == sum(new.size_bytes for new in news)
+    assert await counts(store) == dict(zip(TABLES, (3, 3, 3, 3, 1), strict=True))
 
 
 @pytest.mark.parametrize("missing", ["account", "folder"])

@@ -31,6 +31,7 @@ from postroad.protocols.smtp.envelope import (
     Role,
     SessionInfo,
 )
+from postroad.transport.accepting.collecting import Collects
 from postroad.transport.accepting.signing import Keys, StoredKey
 from postroad.transport.delivery.connections import Timeouts
 from postroad.transport.delivery.dispatcher import DispatchLimits
@@ -170,6 +171,7 @@ class House:
         shaping: Sequence[ShapingRule] = (),
         rates: Rates | None = None,
         sources: Callable[[Presence], Sequence[AnySource]] = lambda _presence: (),
+        above: Collects | None = None,
     ) -> Transport:
         """One worker's transport; `relay` is its smart host, else it delivers by MX."""
         settings = Settings(
@@ -212,6 +214,7 @@ class House:
             delivers=delivers,
             rates=rates,
             sources=sources,
+            above=above,
         )
 
     async def age(self, **step: float) -> None:
@@ -282,7 +285,8 @@ class House:
         orphans = await self.database.fetch(
             "SELECT message_id FROM content c "
             "WHERE NOT EXISTS (SELECT FROM message m WHERE m.id = c.message_id) "
-            "AND NOT EXISTS (SELECT FROM queue_envelope e WHERE e.message_id = c.message_id)"
+            "AND NOT EXISTS (SELECT FROM queue_envelope e WHERE e.message_id = c.message_id) "
+            "AND NOT EXISTS (SELECT FROM message_release r WHERE r.message_id = c.message_id)"
         )
         assert not orphans, "content that nothing points at"
 

@@ -10,17 +10,24 @@ from postroad.campaigns.contacts.lists import ContactLists
 from postroad.campaigns.contacts.subscriptions import Subscriptions
 from postroad.campaigns.credits import Credits
 from postroad.campaigns.customers import Customers
+from postroad.campaigns.keys import SealingKeys
 from postroad.campaigns.limits import CallLimits
 from postroad.campaigns.principals import CustomerAccounts, MailboxCredentials
 from postroad.campaigns.reports.figures import RunFigures
 from postroad.campaigns.reports.recipients import Recipients
 from postroad.campaigns.reports.statistics import Statistics
 from postroad.campaigns.reports.tracking import TrackingReports
+from postroad.campaigns.results.returns import Returns
+from postroad.campaigns.results.rules import ReplyRules, SuppressionRules
+from postroad.campaigns.results.suppressing import Suppressions
 from postroad.campaigns.senders.domains import Questions, SenderDomains
 from postroad.campaigns.senders.mailboxes import SenderMailboxes
 from postroad.campaigns.tasks.tasks import Tasks
 from postroad.campaigns.templates.checks import TemplateChecks
 from postroad.campaigns.templates.templates import Templates
+from postroad.campaigns.tracking.leaving import Leaving
+from postroad.campaigns.tracking.targets import Targets
+from postroad.campaigns.tracking.web_versions import WebVersions
 from postroad.config import Edm
 from postroad.db.pool import Database
 from postroad.directory.passwords import PasswordHashing
@@ -28,8 +35,9 @@ from postroad.directory.passwords import PasswordHashing
 
 @dataclass(frozen=True, slots=True)
 class Campaigns:
-    """The services. `checks.run` and `imports.run` go on beside the work."""
+    """The services. `checks.run`, `imports.run` and `returns.run` go on beside the work."""
 
+    keys: SealingKeys
     customers: Customers
     accounts: CustomerAccounts
     credits: Credits
@@ -45,6 +53,13 @@ class Campaigns:
     statistics: Statistics
     tracking: TrackingReports
     recipients: Recipients
+    targets: Targets
+    leaving: Leaving
+    web_versions: WebVersions
+    reply_rules: ReplyRules
+    suppression_rules: SuppressionRules
+    suppressions: Suppressions
+    returns: Returns
     domains: SenderDomains
     mailboxes: SenderMailboxes
 
@@ -56,7 +71,10 @@ def open_campaigns(
     customers, figures = Customers(database), RunFigures(database)
     credits = Credits(database, settings.timezone)
     checks = TemplateChecks(database)
+    keys = SealingKeys(database)
+    reply_rules = ReplyRules(database)
     return Campaigns(
+        keys=keys,
         customers=customers,
         accounts=CustomerAccounts(database, customers, hashing),
         credits=credits,
@@ -72,6 +90,13 @@ def open_campaigns(
         statistics=Statistics(database, figures, settings.timezone),
         tracking=TrackingReports(database, figures),
         recipients=Recipients(database),
+        targets=Targets(database),
+        leaving=Leaving(database),
+        web_versions=WebVersions(database, keys, settings.tracking_url or f"https://{hostname}"),
+        reply_rules=reply_rules,
+        suppression_rules=SuppressionRules(database),
+        suppressions=Suppressions(database),
+        returns=Returns(database, keys, reply_rules, (settings.bounce_domain or hostname).lower()),
         domains=SenderDomains(
             database,
             questions,

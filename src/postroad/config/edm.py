@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator
@@ -19,6 +20,18 @@ class Edm(Section):
     max_request_bytes: int = Field(64 * MEBIBYTE, gt=0)  # a form with everything in it
     spf_name: str = ""  # what a customer domain's SPF record must include; "" = the hostname
     mx_host: str = ""  # where a customer domain's MX must lead; "" = the hostname
+    # Where readers reach pixel, links and pages: `https://news.example.com`; "" = https and the hostname.
+    tracking_url: str = ""
+    bounce_domain: str = ""  # of the envelope senders of campaigns; its MX leads here; "" = the hostname
+
+    @field_validator("tracking_url")
+    @classmethod
+    def _is_base(cls, url: str) -> str:
+        if url and not re.match(r"https?://[A-Za-z0-9.-]+(:\d{1,5})?/?\Z", url):
+            raise ValueError(
+                f"{url!r} is no address of readers' pages: write it like https://news.example.com"
+            )
+        return url
 
     @field_validator("timezone")
     @classmethod

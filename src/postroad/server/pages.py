@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from starlette.requests import Request
 from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 
 from postroad.api.app import ApiServices, JsonApi
 from postroad.bridges.edm.service import EdmApi
@@ -18,6 +19,7 @@ from postroad.campaigns.principals import CUSTOMERS
 from postroad.config import Settings
 from postroad.server.parts import Parts
 from postroad.web.app import Services, WebApplication, create_app
+from postroad.web.public.application import PublicApplication
 
 
 def open_pages(settings: Settings, parts: Parts) -> WebApplication:
@@ -94,4 +96,18 @@ def open_api(settings: Settings, parts: Parts, client: Callable[[Request], str])
         settings.web.max_upload_bytes,
         parts.clock,
         client,
+    )
+
+
+def open_public(settings: Settings, parts: Parts, app: ASGIApp) -> PublicApplication:
+    """Put what readers of campaigns touch in front of `app`."""
+    campaigns = parts.campaigns
+    return PublicApplication(
+        app,
+        keys=campaigns.keys,
+        hits=parts.hits,
+        targets=campaigns.targets,
+        leaving=campaigns.leaving,
+        web_versions=campaigns.web_versions,
+        trusted_proxies=settings.web.trusted_proxies,
     )

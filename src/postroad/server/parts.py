@@ -11,6 +11,7 @@ from typing import Any
 
 from postroad.bridges.oa.service import OaSql, open_oa_sql
 from postroad.campaigns.service import Campaigns, open_campaigns
+from postroad.campaigns.tracking.hits import Hits
 from postroad.config import Settings
 from postroad.db.advisory_locks import AdvisoryLocks
 from postroad.db.jobs import REMOVING_BLOBS
@@ -100,6 +101,7 @@ class Parts:
     indexer: Indexer
     oa_sql: OaSql
     campaigns: Campaigns
+    hits: Hits
     jobs: Sequence[Job]
 
 
@@ -141,6 +143,9 @@ async def open_parts(
         entries = Entries(database, changes)
         locks = await enter(AdvisoryLocks(database))
 
+        lookups = Lookups(settings.delivery.resolver)
+        stack.push_async_callback(lookups.close)
+        campaigns = open_campaigns(database, hashing, lookups, settings.edm, settings.hostname)
         transport = await enter(
             Transport(
                 settings,
@@ -158,6 +163,7 @@ async def open_parts(
                 ),
                 clock,
                 watch=watch,
+                above=campaigns.returns,
             )
         )
         oa_sql = open_oa_sql(
@@ -169,9 +175,7 @@ async def open_parts(
             joining=transport.joining,
             clock=clock,
         )
-        lookups = Lookups(settings.delivery.resolver)
-        stack.push_async_callback(lookups.close)
-        campaigns = open_campaigns(database, hashing, lookups, settings.edm, settings.hostname)
+        hits = await enter(Hits(database, tasks))
         sweeper = Sweeper(database, blobs, clock)
         attempts = Attempts(database, settings.sign_in)
         audit = Audit(database, timedelta(days=settings.audit.days))
@@ -211,6 +215,7 @@ async def open_parts(
             indexer=Indexer(database, blobs, is_busy=lambda: transport.group.is_busy),
             oa_sql=oa_sql,
             campaigns=campaigns,
+            hits=hits,
             jobs=(
                 Job("sign-in attempts", timedelta(minutes=5), attempts.sweep),
                 Job("known origins", timedelta(hours=6), KnownOrigins(database).sweep),
@@ -226,6 +231,7 @@ async def open_parts(
                 Job("OA views of removed accounts", timedelta(minutes=1), oa_sql.views.sweep),
                 Job("delivery rates", timedelta(minutes=10), partial(sweep_rates, database)),
                 Job("removed contacts", timedelta(minutes=15), campaigns.contacts.purge),
+                Job("suppressions", timedelta(minutes=1), campaigns.suppressions.judge_finished),
                 Job("counted calls", timedelta(hours=1), campaigns.limits.sweep),
                 Job("events", timedelta(hours=1), Retention(database).sweep),
             ),

@@ -29,7 +29,7 @@ from postroad.server.certificate import CertificateFiles
 from postroad.server.health import App, Check, Health
 from postroad.server.jobs import keep_running
 from postroad.server.metrics import Scrape, WorkerMetrics, queue_gauges, share_counters
-from postroad.server.pages import open_pages
+from postroad.server.pages import open_pages, open_public
 from postroad.server.parts import Parts, open_parts
 from postroad.server.smtp_doors import SmtpDoors
 from postroad.server.spec import READY, WorkerSpec
@@ -123,6 +123,7 @@ class Worker:
                     keep("OA role", parts.oa_sql.watch.run),
                     keep("imports of contacts", parts.campaigns.imports.run),
                     keep("template checks", parts.campaigns.checks.run),
+                    keep("returned mail", parts.campaigns.returns.run),
                     keep("jobs", partial(keep_running, parts.database, parts.jobs)),
                     keep("worker metrics", partial(self._keep_noting, parts)),
                     keep("watchdog", Watchdog(self._metrics).run),
@@ -157,7 +158,7 @@ class Worker:
             [partial(queue_gauges, parts.transport.queued_mails)],
         )
         app: App = Health(
-            pages,
+            open_public(self._settings, parts, pages),
             checks={
                 "database": self._check_database(parts),
                 "doors": self._check_doors,

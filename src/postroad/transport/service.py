@@ -23,6 +23,7 @@ from postroad.mailstore.changes import ChangeSink
 from postroad.mailstore.messages import Messages
 from postroad.mailstore.quota import Quota
 from postroad.transport.accepting.acceptance import Acceptance
+from postroad.transport.accepting.collecting import Collects
 from postroad.transport.accepting.joining import Joining
 from postroad.transport.accepting.notices import Notices
 from postroad.transport.accepting.plan import Plan, PlanWriter
@@ -87,10 +88,12 @@ class Transport:
         delivers: bool = True,
         sources: Callable[[Presence], Sequence[AnySource]] = lambda _presence: (),
         watch: Callable[[Attempted[Any, Any]], None] = lambda _attempted: None,
+        above: Collects | None = None,
     ) -> None:
         """`schedule`, `timeouts`, `backoff`, `limits`, `rates` replace what the settings say, for tests.
 
         `sources` makes what is delivered beside the queue; `watch` is told of every attempt, for counting.
+        `above` says which addresses a room above takes mail for itself at.
         """
         self._neighbours = neighbours
         self._delivers = delivers
@@ -115,7 +118,7 @@ class Transport:
         writer = PlanWriter(near.messages, near.outbox, near.changes, offers, near.announcer)
         signing = Signing(near.keys, clock)
         planner = Planner(near.messages, signing, offers, delivery.relay, clock)
-        router = Router(near.resolver)
+        router = Router(near.resolver, above)
         notices = Notices(near.database, router, planner, settings.hostname, clock)
         self.settlement = Settlement(
             near.database,

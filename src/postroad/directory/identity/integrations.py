@@ -101,7 +101,7 @@ class Integrations:
         return [_integration(row) for row in await self._database.fetch(_LIST, None)]
 
     async def renew_secret(self, name: str, actor: Actor) -> str:
-        """Make a new secret; the old one and every token got by it are void at once. Raises `TooBusyToHash`."""
+        """Make a new secret; the old one and tokens got by it are void at once. Raises `TooBusyToHash`."""
         found = await self.get(name)
         secret = secrets.token_urlsafe(32)
         hashed = await hash_password(self._hashing, found.name, secret)

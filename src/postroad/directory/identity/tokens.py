@@ -114,7 +114,7 @@ class Tokens:
         self._database = database
 
     async def add(self, kind: Kind, name: str, label: str, scopes: Collection[str]) -> tuple[Token, str]:
-        """Make a lasting token of an account (by its address) or an administrator; return it, shown this once.
+        """Make a lasting token of an account (by its address) or an administrator; it is shown this once.
 
         Raises `UnknownPrincipal`, `LimitReached`, `BadValue`.
         """

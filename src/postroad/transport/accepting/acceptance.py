@@ -159,6 +159,8 @@ class Acceptance:
         Raises `SmtpReply`: 550 5.1.1 unknown, 5.2.1 closed, 5.7.1 no relaying, 5.7.2 list; 452 4.2.2 full.
         """
         try:
+            if await self._router.collects(recipient.address):
+                return
             meaning = await self._directory.resolve(recipient.address)
             if isinstance(meaning, LocalAccount) and not meaning.is_disabled:
                 if await self._is_full(meaning, envelope.size_bytes or 0):
@@ -245,6 +247,7 @@ class Acceptance:
                 locals=routing.locals,
                 local_role=Role.JUNK if is_impostor else Role.INBOX,
                 remotes=routing.remotes,
+                collected=routing.collected,
                 sign_as=_domain_of(authors),
                 account_id=None if principal is None else principal.account_id,
                 return_content=envelope.ret,
@@ -317,6 +320,7 @@ class Acceptance:
                 received=lambda name: received_locally(self._hostname, protocol, name, self._clock()),
                 locals=routing.locals,
                 remotes=routing.remotes,
+                collected=routing.collected,
                 sign_as=_domain_of(authors),
                 account_id=account.account_id,
                 is_smtputf8=envelope.smtputf8,
@@ -356,7 +360,7 @@ class Acceptance:
     async def _plan(self, plan: Plan, mail: RoutedMail, envelope: Envelope, routing: Routing) -> int:
         """Add a routed mail to a plan, with its list copies and notices; returns its id."""
         mail_id: int | None = None
-        if mail.locals or mail.remotes or mail.filed or not routing.posts:
+        if mail.locals or mail.remotes or mail.filed or mail.collected or not routing.posts:
             mail_id = await self._planner.add(plan, mail)
         for post in routing.posts:
             copied = await self._planner.add(plan, list_copy(mail, post))

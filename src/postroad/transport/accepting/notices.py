@@ -178,7 +178,7 @@ class Notices:
             log.warning("notice_impossible", recipient=occasion.recipient, error=str(error))
             return
         routing = await self._router.route([EnvelopeRecipient(sender)], Sending(None, None, may_relay=True))
-        if not (routing.locals or routing.remotes):
+        if not (routing.locals or routing.remotes or routing.collected):
             # The sender cannot be reached either; whom else should it concern (RFC 5321 6.1)?
             log.info("notice_without_reader", recipient=str(sender))
             return
@@ -190,6 +190,7 @@ class Notices:
                 received=lambda mail_id: received_locally(self._hostname, "LOCAL", mail_id, now),
                 locals=routing.locals,
                 remotes=routing.remotes,
+                collected=routing.collected,
                 sign_as=self._hostname,
                 is_smtputf8=not body.isascii() or not sender.is_ascii,
             ),

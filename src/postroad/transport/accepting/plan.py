@@ -20,7 +20,8 @@ from postroad.mailstore.delivery import Delivery, deliver_in, lock_targets_in
 from postroad.mailstore.errors import NoSuchFolder
 from postroad.mailstore.filing import expunge_in
 from postroad.mailstore.flags import NO_FLAGS
-from postroad.mailstore.messages import Content, Messages, NewContent, NewMail
+from postroad.mailstore.messages import Content, Messages, NewContent, NewMail, release_in
+from postroad.transport.accepting.collecting import NewCollected, collect_in
 from postroad.transport.delivery.announcing import QUEUE_CHANNEL, Announce
 from postroad.transport.delivery.dispatcher import Reservation
 from postroad.transport.queue.rows import Leased, QueuedEnvelope, add_clauses, add_in
@@ -52,6 +53,8 @@ class Plan:
     events: list[Event] = field(default_factory=list)
     leased: list[tuple[Leased, Content, Reservation]] = field(default_factory=list)
     drafts: list[DraftEntry] = field(default_factory=list)
+    collected: list[NewCollected] = field(default_factory=list)
+    passing: list[int] = field(default_factory=list)  # contents that nothing points at: the sweeper's
     size_bytes: int = 0
 
     @property
@@ -96,6 +99,12 @@ class PlanWriter:
         envelopes = [envelope for plan in plans for envelope in plan.envelopes]
         if envelopes:
             await add_in(connection, envelopes, [row for plan in plans for row in plan.recipients])
+        collected = [mail for plan in plans for mail in plan.collected]
+        if collected:
+            await collect_in(connection, collected)
+        passing = [message_id for plan in plans for message_id in plan.passing]
+        if passing:
+            await release_in(connection, passing)
         events = [event for plan in plans for event in plan.events]
         if events:
             await self._outbox.record_in(connection, events)
@@ -123,7 +132,9 @@ class PlanWriter:
         Nothing is written when a folder is missing.
         """
         deliveries = [delivery for plan in plans for delivery in plan.deliveries]
-        if any(plan.drafts for plan in plans) or (deliveries and not fits_one_statement(deliveries)):
+        if any(plan.drafts or plan.collected or plan.passing for plan in plans) or (
+            deliveries and not fits_one_statement(deliveries)
+        ):
             return None
         mails = [mail for plan in plans for mail in plan.mails]
         events = [event for plan in plans for event in plan.events]

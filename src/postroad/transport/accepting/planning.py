@@ -20,7 +20,8 @@ from postroad.mailstore.messages import Content, Messages
 from postroad.mailstore.summaries import summarised
 from postroad.message.address import Address
 from postroad.message.summary import MessageSummary
-from postroad.protocols.smtp.envelope import Return
+from postroad.protocols.smtp.envelope import EnvelopeRecipient, Return
+from postroad.transport.accepting.collecting import NewCollected
 from postroad.transport.accepting.plan import DraftEntry, Plan
 from postroad.transport.accepting.routing import Local, Remote
 from postroad.transport.accepting.trace import delivered_to, return_path
@@ -63,6 +64,7 @@ class RoutedMail:
     locals: Sequence[Local] = ()
     local_role: Role = Role.INBOX  # the folder of those who get it here
     remotes: Sequence[Remote] = ()
+    collected: Sequence[EnvelopeRecipient] = ()
     sign_as: str | None = None
     account_id: int | None = None
     return_content: Return | None = None
@@ -120,6 +122,9 @@ class Planner:
             plan.contents.append(
                 await self._messages.prepare_content(message_id, mail.body, path + trace, len(path))
             )
+            if not mail.remotes:
+                plan.passing.append(message_id)
+        plan.collected.extend(NewCollected(each.address, mail.sender, mail.body) for each in mail.collected)
         plan.size_bytes += len(mail.body) + 1000
         if mail.remotes:
             await self._queue(plan, mail, message_id, signature, path, trace, now)

@@ -20,6 +20,7 @@ from postroad.directory.addresses.resolver import (
 from postroad.message.address import Address
 from postroad.protocols.smtp.envelope import EnvelopeRecipient, Notify
 from postroad.protocols.smtp.replies import SmtpReply
+from postroad.transport.accepting.collecting import Collects, CollectsNothing
 
 MAX_DEPTH = (
     20  # aliases and lists in a row; Postfix's virtual_alias_recursion_limit is 1000, nobody needs ten
@@ -99,6 +100,7 @@ class Routing:
     posts: list[Post] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     expanded: list[EnvelopeRecipient] = field(default_factory=list)
+    collected: list[EnvelopeRecipient] = field(default_factory=list)  # by a room above
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +130,23 @@ class _Step:
 class Router:
     """Follows addresses to where they end."""
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, above: Collects | None = None) -> None:
+        """`above` is asked first which addresses are its own; what leads there on a detour is not."""
         self._directory = directory
+        self._above = above or CollectsNothing()
+
+    async def collects(self, address: Address) -> bool:
+        """Whether mail to this address is handed on to a room above. Raises `DatabaseUnavailable`."""
+        return await self._above.collects(address)
 
     async def route(self, recipients: Sequence[EnvelopeRecipient], sending: Sending) -> Routing:
         """Return where the recipients lead. Raises `DatabaseUnavailable`; refusals are part of the answer."""
         routing = Routing()
+        routing.collected = [each for each in recipients if await self.collects(each.address)]
+        if routing.collected:
+            recipients = [each for each in recipients if each not in routing.collected]
+            if not recipients:
+                return routing
         known = await self._directory.resolve_many([each.address for each in recipients])
         if len(recipients) == 1:  # nearly every mail: nothing to follow, nothing to tell apart
             (only,) = recipients

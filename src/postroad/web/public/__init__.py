@@ -1,0 +1,1 @@
+"""What readers of campaigns touch: pixel, links, the ways out, preferences, the mail as a page."""
