@@ -53,6 +53,11 @@ class Store:
         self._loop.close()
         self._cluster.leave()
 
+    @property
+    def dsn(self) -> str:
+        """Where the database is, while the context lasts."""
+        return self._cluster.dsn
+
     def _run(self, work: Coroutine[Any, Any, Result]) -> Result:
         return self._loop.run_until_complete(work)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from postroad.campaigns.customers import Customer
 from postroad.campaigns.service import Campaigns, open_campaigns
+from postroad.campaigns.tasks.orders import NOBODY, Orders
 from postroad.config import Edm
 from postroad.db.pool import Database
 from postroad.directory.passwords import PasswordHashing
@@ -114,8 +115,8 @@ class House:
         return run_id
 
 
-def open_house(database: Database, hashing: PasswordHashing) -> House:
-    """Build the services."""
+def open_house(database: Database, hashing: PasswordHashing, orders: Orders = NOBODY) -> House:
+    """Build the services; `orders` reach a sending engine, if there is one."""
     dns = Dns()
     settings = Edm(timezone=ZONE, spf_name=SPF, mx_host=MX)
-    return House(database, dns, open_campaigns(database, hashing, dns, settings, "host.example"))
+    return House(database, dns, open_campaigns(database, hashing, dns, settings, "host.example", orders))

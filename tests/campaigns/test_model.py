@@ -55,7 +55,7 @@ async def test_a_shelf_is_made_once_by_however_many_ask(database: Database) -> N
 
 
 async def test_settling_a_recipient_touches_no_index(database: Database) -> None:
-    shelf = await database.fetchval("SELECT ledger_shelf(1, 1000)")
+    shelf = await database.fetchval("SELECT ledger_shelf(1, 100000)")  # one of its own
     await database.execute(
         "INSERT INTO recipient (customer_id, run_id, shelf, contact_id, number, address) "
         "SELECT 1, 1, $1, n, n, 'reader' || n || '@example.com' FROM generate_series(1, 1000) AS n",

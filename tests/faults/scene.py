@@ -109,6 +109,9 @@ class Scene:
             "TRUNCATE queue_envelope, queue_recipient, queue_worker, event, entry, expunged, message, "
             "content, message_release, search_document, oa.websent, oa_websent_state, web_session"
         )
+        await self.database.execute(
+            "TRUNCATE customer, contact, sender_domain, recipient, ledger_chunk CASCADE"
+        )
         await self.database.execute("UPDATE folder SET message_count = 0, unseen_count = 0, size_bytes = 0")
 
     async def queued(self) -> list[asyncpg.Record]:

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.conftest import fresh_database
-from tests.faults.roads import ROADS
+from tests.faults.campaign_roads import ROADS
 from tests.faults.scene import Scene, scene
 from tests.faults.table import PROPERTY
 from tests.faults.walking import Case, Choose, every_point, share, walk_all

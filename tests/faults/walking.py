@@ -42,7 +42,8 @@ import structlog
 from postroad.db.group_commit import CommitFailed
 from postroad.db.pool import Database, DatabaseUnavailable
 from postroad.server.parts import Parts
-from tests.faults.roads import ROADS, Road
+from tests.faults.campaign_roads import ROADS
+from tests.faults.roads import Road
 from tests.faults.scene import PATIENCE, Clock, Scene, Walk, until
 from tests.faults.wire import Fault, Message, Point, crash_points, distinct
 

@@ -22,6 +22,7 @@ from postroad.campaigns.results.rules import ReplyRules, SuppressionRules
 from postroad.campaigns.results.suppressing import Suppressions
 from postroad.campaigns.senders.domains import Questions, SenderDomains
 from postroad.campaigns.senders.mailboxes import SenderMailboxes
+from postroad.campaigns.tasks.orders import NOBODY, Orders
 from postroad.campaigns.tasks.tasks import Tasks
 from postroad.campaigns.templates.checks import TemplateChecks
 from postroad.campaigns.templates.templates import Templates
@@ -65,9 +66,14 @@ class Campaigns:
 
 
 def open_campaigns(
-    database: Database, hashing: PasswordHashing, questions: Questions, settings: Edm, hostname: str
+    database: Database,
+    hashing: PasswordHashing,
+    questions: Questions,
+    settings: Edm,
+    hostname: str,
+    orders: Orders = NOBODY,
 ) -> Campaigns:
-    """Build the services. `hostname` stands where the settings name no host."""
+    """Build the services. `hostname` stands where the settings name no host; `orders` reach the engine."""
     customers, figures = Customers(database), RunFigures(database)
     credits = Credits(database, settings.timezone)
     checks = TemplateChecks(database)
@@ -85,7 +91,7 @@ def open_campaigns(
         imports=Imports(database),
         templates=Templates(database, checks.wake),
         checks=checks,
-        tasks=Tasks(database, credits, figures, settings.timezone),
+        tasks=Tasks(database, credits, figures, settings.timezone, orders),
         figures=figures,
         statistics=Statistics(database, figures, settings.timezone),
         tracking=TrackingReports(database, figures),

@@ -230,14 +230,19 @@ class Desk:
     @asynccontextmanager
     async def campaigns(self) -> AsyncIterator[Campaigns]:
         """Open the services of the campaign platform."""
+        from postroad.campaigns.sending.halting import Halting
         from postroad.campaigns.service import open_campaigns
+        from postroad.db.notify import Announcer
         from postroad.directory.passwords import PasswordHashing
         from postroad.dns.lookups import Lookups
 
-        async with self.database() as database:
+        async with self.database() as database, Announcer(database) as announcer:
             hashing, lookups = PasswordHashing(), Lookups(self.settings.delivery.resolver)
+            orders = Halting(database, announcer)
             try:
-                yield open_campaigns(database, hashing, lookups, self.settings.edm, self.settings.hostname)
+                yield open_campaigns(
+                    database, hashing, lookups, self.settings.edm, self.settings.hostname, orders
+                )
             finally:
                 await lookups.close()
                 hashing.close()

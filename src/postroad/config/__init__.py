@@ -1,6 +1,7 @@
 """All settings: one typed tree, a file a section; the tree and its reading are in `settings.py`."""
 
 from postroad.config.api import Api
+from postroad.config.campaigns import CampaignSending
 from postroad.config.delivery import Delivery
 from postroad.config.edm import Edm
 from postroad.config.imap import Imap
@@ -22,6 +23,7 @@ __all__ = [
     "MEBIBYTE",
     "Api",
     "BadSettings",
+    "CampaignSending",
     "Delivery",
     "Edm",
     "Imap",

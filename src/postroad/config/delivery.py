@@ -24,6 +24,7 @@ class Delivery(Section):
     max_connections_per_destination: int = Field(10, gt=0)
     max_messages_per_connection: int = Field(1000, gt=0)
     max_concurrent: int = Field(200, gt=0)  # connections a worker
+    receiver_rules: bool = True  # built-in [[shaping]] rules for large receivers
     lease_seconds: int = Field(600, gt=0)
     lifetime_seconds: int = Field(5 * 86400, gt=0)  # RFC 5321 4.5.4.1: 4 to 5 days
     delay_notice_seconds: int = Field(4 * 3600, gt=0)

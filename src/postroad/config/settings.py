@@ -20,6 +20,7 @@ from pydantic_settings import (
 
 from postroad.config.api import Api
 from postroad.config.audit import AuditLog
+from postroad.config.campaigns import CampaignSending
 from postroad.config.delivery import Delivery
 from postroad.config.edm import Edm
 from postroad.config.imap import Imap
@@ -62,6 +63,7 @@ class Settings(BaseSettings):
     oa: Oa = Oa()
     edm: Edm = Edm()
     api: Api = Api()
+    campaigns: CampaignSending = CampaignSending()
     log: Log = Log()
 
     @property

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from postroad.bridges.oa.service import OaSql, open_oa_sql
+from postroad.campaigns.sending.engine import Engine
 from postroad.campaigns.service import Campaigns, open_campaigns
 from postroad.campaigns.tracking.hits import Hits
 from postroad.config import Settings
@@ -101,6 +102,7 @@ class Parts:
     indexer: Indexer
     oa_sql: OaSql
     campaigns: Campaigns
+    engine: Engine
     hits: Hits
     jobs: Sequence[Job]
 
@@ -143,9 +145,10 @@ async def open_parts(
         entries = Entries(database, changes)
         locks = await enter(AdvisoryLocks(database))
 
+        engine = Engine(settings, database, domains, announcer, tasks, clock)
         lookups = Lookups(settings.delivery.resolver)
         stack.push_async_callback(lookups.close)
-        campaigns = open_campaigns(database, hashing, lookups, settings.edm, settings.hostname)
+        campaigns = open_campaigns(database, hashing, lookups, settings.edm, settings.hostname, engine.orders)
         transport = await enter(
             Transport(
                 settings,
@@ -162,6 +165,7 @@ async def open_parts(
                     tasks=tasks,
                 ),
                 clock,
+                sources=lambda presence: [engine.source(presence)],
                 watch=watch,
                 above=campaigns.returns,
             )
@@ -215,6 +219,7 @@ async def open_parts(
             indexer=Indexer(database, blobs, is_busy=lambda: transport.group.is_busy),
             oa_sql=oa_sql,
             campaigns=campaigns,
+            engine=engine,
             hits=hits,
             jobs=(
                 Job("sign-in attempts", timedelta(minutes=5), attempts.sweep),

@@ -122,6 +122,7 @@ class Worker:
                     keep("websent", parts.oa_sql.outgoing.run),
                     keep("OA role", parts.oa_sql.watch.run),
                     keep("imports of contacts", parts.campaigns.imports.run),
+                    keep("campaigns", parts.engine.watch.run),
                     keep("template checks", parts.campaigns.checks.run),
                     keep("returned mail", parts.campaigns.returns.run),
                     keep("jobs", partial(keep_running, parts.database, parts.jobs)),

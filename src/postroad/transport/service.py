@@ -38,8 +38,10 @@ from postroad.transport.delivery.connector import Connector
 from postroad.transport.delivery.destinations import Destinations, OwnDoor, split_host_port
 from postroad.transport.delivery.dispatcher import Dispatcher, DispatchLimits
 from postroad.transport.delivery.judging import Schedule
+from postroad.transport.delivery.paces import Paces
 from postroad.transport.delivery.presence import Presence
 from postroad.transport.delivery.rates import Rates
+from postroad.transport.delivery.receivers import with_built_in
 from postroad.transport.delivery.shaping import Shaping
 from postroad.transport.delivery.sites import Backoff
 from postroad.transport.delivery.source import AnySource, Attempted
@@ -132,6 +134,12 @@ class Transport:
         self.rates = rates or Rates(near.database)
         self.queue = Queue(near.database, delivery.relay)
         queue_source = QueueSource(self.queue, near.messages, self.settlement, self.presence)
+        self._paces = Paces(
+            near.database,
+            near.tasks,
+            lambda paces: self.dispatcher.pace(paces),
+            lambda: self.presence.workers,
+        )
         self.dispatcher = Dispatcher(
             [queue_source, *sources(self.presence)],
             self._connector,
@@ -142,7 +150,7 @@ class Transport:
                 connections=delivery.max_concurrent,
             ),
             Shaping(
-                settings.shaping,
+                with_built_in(settings.shaping) if delivery.receiver_rules else settings.shaping,
                 connections=delivery.max_connections_per_destination,
                 mails_per_connection=delivery.max_messages_per_connection,
             ),
@@ -151,6 +159,7 @@ class Transport:
             backoff,
             tell_others=lambda: near.announcer.announce(QUEUE_CHANNEL),
             watch=watch,
+            learn=self._paces.learn,
         )
         offers.connect(queue_source, self.dispatcher)
         self.group: GroupCommit[Plan] = GroupCommit(near.database, writer.write_in, at_once=writer.at_once)
@@ -180,6 +189,7 @@ class Transport:
             await self._stack.enter_async_context(self.presence)
             await self._stack.enter_async_context(self.settlement)
             await self._stack.enter_async_context(self.dispatcher)
+            await self._stack.enter_async_context(self._paces)
             if self._neighbours.listener is not None:
                 self._neighbours.listener.add(QUEUE_CHANNEL, self._hear)
         return self

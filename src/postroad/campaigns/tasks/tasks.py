@@ -23,6 +23,7 @@ from postroad.campaigns.errors import (
     WrongState,
 )
 from postroad.campaigns.reports.figures import Figures, RunFigures
+from postroad.campaigns.tasks.orders import NOBODY, Orders
 from postroad.campaigns.tasks.requests import Sender, TaskChange, check_range
 from postroad.campaigns.tasks.selection import count_in
 from postroad.campaigns.tasks.states import (
@@ -120,8 +121,17 @@ class TaskFilter:
 class Tasks:
     """The tasks of all customers. One that is not the customer's raises `NotFound`."""
 
-    def __init__(self, database: Database, credits: Credits, figures: RunFigures, zone: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        credits: Credits,
+        figures: RunFigures,
+        zone: str,
+        orders: Orders = NOBODY,
+    ) -> None:
+        """`orders` tells the sending engine of what was asked."""
         self._database = database
+        self._orders = orders
         self._credits = credits
         self._figures = figures
         self._zone = zone
@@ -165,13 +175,21 @@ class Tasks:
             )
             await connection.execute(_ADD_LISTS, customer_id, task_id, lists)
             await connection.execute(_ADD_TEMPLATES, customer_id, task_id, templates)
+        self._orders.look()
         return task_id
 
     async def edit(self, customer_id: int, task_id: int, asked: TaskChange) -> None:
-        """Change a task, pause it or cancel it.
+        """Change a task, pause it or cancel it; after a pause or cancellation nothing more of it begins.
 
         Raises what `add` raises, and `WrongState`.
         """
+        run_id = await self._edit(customer_id, task_id, asked)
+        if run_id is not None:
+            await self._orders.halt(run_id)
+        self._orders.look()
+
+    async def _edit(self, customer_id: int, task_id: int, asked: TaskChange) -> int | None:
+        """Do so, and return the run that is to be halted."""
         async with self._database.transaction() as connection:
             await connection.execute("SELECT id FROM customer WHERE id = $1 FOR NO KEY UPDATE", customer_id)
             old = await self._locked_in(connection, customer_id, task_id)
@@ -180,10 +198,11 @@ class Tasks:
                 if state not in (CAN_PAUSE if asked.wish is State.PAUSED else CAN_CANCEL):
                     raise WrongState(task_id, state)
                 await self._halt_in(connection, customer_id, task_id, asked.wish)
-                return
+                return int(old["run_id"])
             if state not in EDITABLE:
                 raise WrongState(task_id, state)
             await self._change_in(connection, customer_id, old, asked)
+            return None
 
     async def remove(self, customer_id: int, task_id: int) -> None:
         """Remove a task from the lists; what became of its run stays. Raises `NotFound`, `WrongState`."""
@@ -197,6 +216,7 @@ class Tasks:
             await connection.execute(
                 "UPDATE task SET deleted_at = now() WHERE customer_id = $1 AND id = $2", customer_id, task_id
             )
+        self._orders.look()
 
     async def find(
         self,
@@ -245,7 +265,7 @@ class Tasks:
 
     async def _locked_in(self, connection: Connection, customer_id: int, task_id: int) -> asyncpg.Record:
         row = await connection.fetchrow(
-            "SELECT t.*, r.expanded_at FROM task t "
+            "SELECT t.*, r.expanded_at, r.id AS run_id FROM task t "
             "JOIN run r ON r.customer_id = t.customer_id AND r.task_id = t.id "
             "WHERE t.customer_id = $1 AND t.id = $2 AND t.deleted_at IS NULL FOR UPDATE OF t",
             customer_id,

@@ -54,6 +54,11 @@ class Allowance:
             self._asking = asyncio.create_task(self._ask(max(1, waiting)), name="allowance")
         return False
 
+    def change(self, limits: SiteLimits) -> None:
+        """Other limits hold from now on; what was granted under the old ones is spent or goes back."""
+        self._limits = limits
+        self.opens_at = 0.0
+
     async def close(self) -> None:
         """Ask for nothing more, and give back what is left."""
         if self._asking is not None:

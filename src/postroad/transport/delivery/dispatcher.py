@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,7 +27,7 @@ from postroad.transport.delivery.inflight import InFlight
 from postroad.transport.delivery.intake import Intake
 from postroad.transport.delivery.presence import Presence
 from postroad.transport.delivery.rates import Rates
-from postroad.transport.delivery.shaping import Shaping, SiteTls
+from postroad.transport.delivery.shaping import Shaping, SiteLimits, SiteTls
 from postroad.transport.delivery.sites import Backoff, Site, Sites
 from postroad.transport.delivery.source import (
     AnyJob,
@@ -127,9 +127,10 @@ class Dispatcher:
         monotonic: Callable[[], float] = time.monotonic,
         tell_others: Callable[[], None] = lambda: None,
         watch: Callable[[Attempted[Any, Any]], None] = lambda _attempted: None,
+        learn: Callable[[SiteLimits, Sequence[Result]], None] = lambda _limits, _results: None,
     ) -> None:
         """`tell_others` makes the other workers look into the sources: there is work this one had to leave.
-        `watch` is told of every attempt.
+        `watch` is told of every attempt, `learn` what a site answered.
         """
         self._sources = tuple(sources)
         self._connector = connector
@@ -138,6 +139,7 @@ class Dispatcher:
         self._monotonic = monotonic
         self._tell_others = tell_others
         self._watch = watch
+        self._learn = learn
         self._backoff = backoff or Backoff(monotonic)
         self._rates = rates
         self._sites = Sites(shaping, monotonic, self._allowance)
@@ -219,6 +221,11 @@ class Dispatcher:
     def look(self) -> None:
         """Look into the sources now: something may be due."""
         self._intake.look()
+
+    def pace(self, paces: Mapping[str, int]) -> None:
+        """Keep to what was learned of receivers, by bucket (`paces.py`)."""
+        for site in self._sites.pace(paces):
+            self._pump(site)
 
     def reopen(self) -> None:
         """Somebody asks for a new attempt: knock again at doors that were found closed, and look."""
@@ -607,13 +614,9 @@ class Dispatcher:
         session.answered += 1
         if any(each.code for each in outcomes):
             self._backoff.worked(site)
-        self._settle(
-            job,
-            tuple(
-                (recipient, _result(outcome, session))
-                for recipient, outcome in zip(job.recipients, outcomes, strict=True)
-            ),
-        )
+        results = tuple(_result(outcome, session) for outcome in outcomes)
+        self._learn(site.limits, results)
+        self._settle(job, tuple(zip(job.recipients, results, strict=True)))
 
     def _settle(self, job: AnyJob, results: tuple[tuple[Recipient, Result], ...]) -> None:
         job.stage = Stage.SETTLING

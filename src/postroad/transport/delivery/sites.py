@@ -9,8 +9,8 @@ passed in. How many connections a site may see from all workers together is kept
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from postroad.transport.delivery.allowance import Allowance
 from postroad.transport.delivery.connections import Session
@@ -121,6 +121,7 @@ class Site:
     """
 
     limits: SiteLimits
+    rule: SiteLimits | None = None  # what held before a pace was learned
     allowance: Allowance | None = None
     ready: Line = field(default_factory=Line)
     exempt: Line = field(default_factory=Line)
@@ -264,6 +265,7 @@ class Sites:
         self._allow = allow
         self._sites: dict[str, Site] = {}
         self._routes: dict[str, Route] = {}
+        self._paces: Mapping[str, int] = {}
 
     def __iter__(self) -> Iterator[Site]:
         return iter(self._sites.values())
@@ -285,10 +287,34 @@ class Sites:
                 }
                 self._sites = {key: each for key, each in self._sites.items() if each not in gone}
                 self._routes = {key: each for key, each in self._routes.items() if each.site not in gone}
-            site = self._sites[limits.site] = Site(limits)
-            if limits.mails_per_minute is not None:
+            site = self._sites[limits.site] = Site(self._slowed(limits))
+            if site.limits.mails_per_minute is not None:
                 site.allowance = self._allow(site)
         return site
+
+    def pace(self, paces: Mapping[str, int]) -> list[Site]:
+        """Keep to what was learned (`paces.py`), by bucket; returns the sites for which that is something
+        new.
+        """
+        self._paces = paces
+        changed = []
+        for site in self._sites.values():
+            limits = self._slowed(site.rule or site.limits)
+            if limits == site.limits:
+                continue
+            site.rule, site.limits = site.rule or site.limits, limits
+            if site.allowance is None:
+                site.allowance = self._allow(site)
+            else:
+                site.allowance.change(limits)
+            changed.append(site)
+        return changed
+
+    def _slowed(self, limits: SiteLimits) -> SiteLimits:
+        pace = self._paces.get(limits.bucket)
+        if pace is None or pace >= (limits.mails_per_minute or pace + 1):
+            return limits
+        return replace(limits, mails_per_minute=pace)
 
     def known(self, name: str) -> Route | None:
         """The route of this name, if it was met before."""
