@@ -31,7 +31,7 @@ def rich_mail() -> bytes:
         subtype="html",
     )
     made.get_payload()[1].add_related(PNG, "image", "png", cid="<pic>")  # type: ignore[union-attr, index]
-    made.add_attachment(b"<b>page</b>", "text", "html", filename="报价.html")  # type: ignore[arg-type]
+    made.add_attachment(b"<b>page</b>", "text", "html", filename="报价.html")
     return made.as_bytes().replace(b"\n", b"\r\n")
 
 

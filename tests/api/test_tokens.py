@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -70,11 +72,15 @@ async def test_an_integration_acts_for_the_accounts_of_its_domains(api: ApiHouse
         for one in ("boss@other.example", "nobody@other.example")
     ]
     assert told[0] == told[1] and b"not-allowed" in told[0]
+
+    async def by_client(status: int, secret: str) -> Mapping[str, Any]:
+        grant = "client_credentials"
+        return await api.token_by(status, grant_type=grant, client_id="oa", client_secret=secret)
+
     new = await api.integrations.renew_secret("oa", SHELL)
     assert (await oa("GET", "/me")).status == 401
-    body = {"grant_type": "client_credentials", "client_id": "oa", "client_secret": secret}
-    assert (await api.token_by(401, **body))["error"] == "invalid_client"
-    given = await api.token_by(**{**body, "client_secret": new})
+    assert (await by_client(401, secret))["error"] == "invalid_client"
+    given = await by_client(200, new)
     await api.integrations.remove("oa", SHELL)
     assert (await api.caller(given["access_token"])("GET", "/me")).status == 401
 
