@@ -37,6 +37,7 @@ from postroad.listeners.sockets import bind
 from postroad.mailstore.exact_search import ExactSearch
 from postroad.mailstore.folders import Role as FolderRole
 from postroad.mailstore.lexemes import document_lexemes, text_end
+from postroad.mailstore.parts import shown_parts
 from postroad.mailstore.quota import Quota
 from postroad.mailstore.views import Views
 from postroad.message.budget import Budget
@@ -45,7 +46,6 @@ from postroad.message.text import html_body, part_text, readable_text
 from postroad.protocols.smtp.envelope import Role
 from postroad.server.watchdog import Watchdog
 from postroad.web.mail.frame import framed, quotable
-from postroad.web.mail.message_parts import shown_parts
 from postroad.web.mail.text_body import cut, text_markup, unflowed
 from tests.faults.bombs import BOMBS, HEAD, mixed
 from tests.listeners.conftest import LOOPBACK, Passwords

@@ -127,7 +127,9 @@ class Visitor:
         return answer
 
     @asynccontextmanager
-    async def stream(self, path: str) -> AsyncIterator[asyncio.Queue[bytes]]:
+    async def stream(
+        self, path: str, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[asyncio.Queue[bytes]]:
         """Follow a stream: its pieces come through the queue."""
         pieces: asyncio.Queue[bytes] = asyncio.Queue()
         gone = asyncio.Event()
@@ -142,7 +144,7 @@ class Visitor:
             await gone.wait()
             return {"type": "http.disconnect"}
 
-        task = asyncio.ensure_future(self.app(self.scope("GET", path, {}, 0), receive, send))
+        task = asyncio.ensure_future(self.app(self.scope("GET", path, headers or {}, 0), receive, send))
         try:
             yield pieces
         finally:

@@ -37,6 +37,8 @@ NOUNS = {
         "Accounts: add, list, show, set, password, disable, quota, remove …",
     ),
     "app-password": ("postroad.cli.application_password:app", "Passwords for one device or program each."),
+    "token": ("postroad.cli.token:app", "Tokens of the JSON API: add, list, remove."),
+    "integration": ("postroad.cli.token:integrations", "Programs that act for the accounts of domains."),
     "admin": ("postroad.cli.admin:app", "Administrators of the server or of domains."),
     "control-account": ("postroad.cli.control_account:app", "Who may use the control protocol."),
     "audit": ("postroad.cli.audit:app", "The log of who changed what."),
@@ -68,7 +70,7 @@ DEEDS = {
 
 # Commands that change nothing, and nouns whose services write to the audit log themselves.
 READING = frozenset({"list", "show", "dns", "stats"})
-SELF_WRITTEN = frozenset({"admin", "control-account", "audit"})
+SELF_WRITTEN = frozenset({"admin", "control-account", "integration", "audit"})
 NOTED_DEEDS = frozenset({"export", "import"})
 
 

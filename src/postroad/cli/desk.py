@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from postroad.directory.identity.application_passwords import ApplicationPasswords
     from postroad.directory.identity.audit import Actor, Audit
     from postroad.directory.identity.control_accounts import ControlAccounts
+    from postroad.directory.identity.integrations import Integrations
+    from postroad.directory.identity.tokens import Tokens
 
 MAX_LINE = 4096  # of what is read as one line from standard input
 
@@ -75,6 +77,8 @@ class Directory:
     application_passwords: ApplicationPasswords
     administrators: Administrators
     control_accounts: ControlAccounts
+    tokens: Tokens
+    integrations: Integrations
     audit: Audit
 
 
@@ -182,6 +186,8 @@ class Desk:
         from postroad.directory.identity.application_passwords import ApplicationPasswords
         from postroad.directory.identity.audit import Audit
         from postroad.directory.identity.control_accounts import ControlAccounts
+        from postroad.directory.identity.integrations import Integrations
+        from postroad.directory.identity.tokens import Tokens
         from postroad.directory.passwords import PasswordHashing
         from postroad.events.outbox import Outbox
         from postroad.mailstore.folders import ensure_defaults_in
@@ -199,6 +205,8 @@ class Desk:
                     ApplicationPasswords(database),
                     Administrators(database, hashing),
                     ControlAccounts(database, hashing),
+                    Tokens(database),
+                    Integrations(database, hashing),
                     Audit(database, timedelta(days=self.settings.audit.days)),
                 )
             finally:

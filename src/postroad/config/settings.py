@@ -22,6 +22,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from postroad.config.api import Api
 from postroad.config.audit import AuditLog
 from postroad.config.campaigns import CampaignSending
 from postroad.config.delivery import Delivery
@@ -70,6 +71,7 @@ class Settings(BaseSettings):
     web: Web = Web()
     oa: Oa = Oa()
     edm: Edm = Edm()
+    api: Api = Api()
     campaigns: CampaignSending = CampaignSending()
     log: Log = Log()
 

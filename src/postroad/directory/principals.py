@@ -62,7 +62,7 @@ class Principal:
     credential_version: int
     via: Via
     mailbox: Address | None = None
-    application_password: int | None = None  # the id of the one that opened the door
+    application_password_id: int | None = None  # the one that was used
 
     @property
     def principal_id(self) -> PrincipalId:

@@ -55,7 +55,7 @@ async def test_an_application_password_ends_its_own(
 ) -> None:
     made, token = await house.application_passwords.add(wang.address, "telephone")
     telephone = await house.sign_in.check(WANG, token, "192.0.2.1", "imap")
-    assert telephone.application_password == made.id
+    assert telephone.application_password_id == made.id
     by_token, by_password = asyncio.Event(), asyncio.Event()
     standing.watch(telephone, by_token.set)
     standing.watch(wang, by_password.set)

@@ -108,8 +108,8 @@ class Standing:
                 opened = watch.principal
                 if row is None or row["is_disabled"]:
                     stays = False
-                elif opened.application_password is not None:
-                    stays = opened.application_password in row["application_passwords"]
+                elif opened.application_password_id is not None:
+                    stays = opened.application_password_id in row["application_passwords"]
                 else:
                     stays = row["version"] == opened.credential_version
                 if not stays and watch in self._watched.get(whose, ()):

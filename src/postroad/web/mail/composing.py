@@ -15,10 +15,8 @@ from starlette.formparsers import MultiPartException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from postroad.mailstore.entries import Entries, Entry
+from postroad.mailstore.answered import Answered
 from postroad.mailstore.errors import QuotaExceeded
-from postroad.mailstore.flags import Flag, FlagChange
-from postroad.mailstore.messages import Messages, thread_of
 from postroad.message.address import Address
 from postroad.message.compose import Attachment
 from postroad.message.headers import Mailbox
@@ -26,7 +24,6 @@ from postroad.protocols.smtp.envelope import Principal
 from postroad.transport.accepting.plan import DraftEntry
 from postroad.transport.accepting.submission import NotSent, Submission
 from postroad.web.mail.drafts import MAX_ATTACHMENTS, Drafts, Written
-from postroad.web.mail.rows import FORWARDED
 from postroad.web.mail.surroundings import Surroundings
 from postroad.web.mail.views import ComposeForm
 from postroad.web.shell.forms import MAX_FIELDS, MAX_FORM_BYTES, Form, entry_name
@@ -35,7 +32,6 @@ from postroad.web.shell.visits import Visit, Visits
 
 MAX_SUGGESTIONS = 8
 MODES = ("reply", "reply-all", "forward")
-MAX_THREAD = 200  # mails of a conversation among which the answered one is looked for
 MAX_UPLOADS = 4  # files of one account on their way; the page sends them one after the other
 # Drafts being put together: each takes up to six times its files' size while it is read, decoded and encoded.
 MAX_AT_ONCE = 3
@@ -68,8 +64,7 @@ class Composing:
         visits: Visits,
         surroundings: Surroundings,
         drafts: Drafts,
-        entries: Entries,
-        messages: Messages,
+        answered: Answered,
         people: People,
         submission: Submission,
         max_upload_bytes: int,
@@ -78,8 +73,7 @@ class Composing:
         self._visits = visits
         self._surroundings = surroundings
         self._drafts = drafts
-        self._entries = entries
-        self._messages = messages
+        self._answered = answered
         self._people = people
         self._submission = submission
         self._max_upload_bytes = max_upload_bytes
@@ -267,29 +261,9 @@ class Composing:
             await self._submission.send(account, content, recipients, draft=entry)
         except NotSent as refusal:
             return JSONResponse({"error": _explained(visit, refusal)}, 422)
-        answered = await self._mark_answered(visit, written)
+        answered = await self._answered.mark(visit.account_id, draft.in_reply_to, draft.references)
         next_page = f"/mail/message/{answered.folder_id}/{answered.uid}" if answered else "/mail"
         return JSONResponse({"toast": visit.say("Sent."), "next": next_page})
-
-    async def _mark_answered(self, visit: Visit, written: Written) -> Entry | None:
-        """Mark the mail that was answered or forwarded, wherever it lies: it is found by its message-id."""
-        draft = written.draft
-        wanted = draft.in_reply_to or next(reversed(draft.references), None)
-        if wanted is None:
-            return None
-        root = draft.references[0] if draft.references else wanted
-        change = (
-            FlagChange.adding(Flag.ANSWERED) if draft.in_reply_to else FlagChange.adding(Flag(0), [FORWARDED])
-        )
-        thread = await self._entries.thread(visit.account_id, thread_of(root), MAX_THREAD)
-        described = await self._messages.describe([entry.message_id for entry in thread])
-        answered = None
-        for entry in thread:
-            about = described.get(entry.message_id)
-            if about is not None and about.message_id == wanted:
-                await self._entries.set_flags(visit.account_id, entry.folder_id, [entry.uid], change)
-                answered = answered or entry
-        return answered
 
     # -- suggestions
 

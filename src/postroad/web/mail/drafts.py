@@ -20,6 +20,7 @@ from postroad.mailstore.errors import NoSuchMessage
 from postroad.mailstore.flags import Flag
 from postroad.mailstore.folders import Folders, Role
 from postroad.mailstore.messages import Messages
+from postroad.mailstore.parts import decoded_size, file_name, file_parts, in_thread
 from postroad.message.address import Address, BadAddress
 from postroad.message.answers import Original, forward, reply
 from postroad.message.compose import Attachment, Draft, compose
@@ -28,7 +29,6 @@ from postroad.message.scan import find_part
 from postroad.message.summary import MessageSummary, summarise
 from postroad.message.text import decoded, html_body, readable_text, text_body
 from postroad.web.mail.frame import quotable
-from postroad.web.mail.message_parts import decoded_size, file_name, file_parts, in_thread
 from postroad.web.mail.views import ComposeForm, DraftAttachment
 from postroad.web.shell.forms import EntryName, Form, entry_name
 
