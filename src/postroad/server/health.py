@@ -124,6 +124,19 @@ class Health:
         )
 
 
+def remembered(seconds: float, check: Check, monotonic: Callable[[], float] = time.monotonic) -> Check:
+    """A check whose answer is good for so long: for what costs more than a look."""
+    known: tuple[float, str | None] | None = None
+
+    async def ask() -> str | None:
+        nonlocal known
+        if known is None or monotonic() - known[0] >= seconds:
+            known = (monotonic(), await check())
+        return known[1]
+
+    return ask
+
+
 async def answer(
     send: Send, status: int, body: bytes, content_type: str = "text/plain; charset=utf-8"
 ) -> None:
