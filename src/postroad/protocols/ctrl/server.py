@@ -27,7 +27,7 @@ from postroad.protocols.ctrl.wire import (
 
 # Rules of processing and lists are a few lines; what comes after this many bytes is thrown away up to its
 # end.
-MAX_UPLOAD = 256 * 1024
+MAX_UPLOAD = 64 * 1024
 # Whoever sends this much without ending it is no client.
 MAX_THROWN_AWAY = 16 * 1024 * 1024
 
