@@ -51,6 +51,14 @@ NOUNS = {
     "contact": ("postroad.cli.contact:app", "Contacts of a customer: lists, import, export …"),
     "template": ("postroad.cli.template:app", "Templates of a customer: add, list, show, approve, remove."),
     "task": ("postroad.cli.task:app", "Campaign tasks: add, list, show, pause, resume, cancel, recipients …"),
+    "bounce": (
+        "postroad.cli.bounce:app",
+        "What servers' answers to campaigns mean: list, add, remove, show.",
+    ),
+    "suppression": (
+        "postroad.cli.suppression:app",
+        "Addresses that nothing is sent to any more: list, remove, show, set.",
+    ),
     "database": ("postroad.cli.database:app", "The embedded database: upgrade."),
     "queue": (
         "postroad.cli.queue:app",
@@ -187,6 +195,7 @@ def _execute(command: Any, bound: inspect.BoundArguments, desk: Desk) -> int:
 
     options = desk.options
     try:
+        desk.act_as_owner(is_server=not inspect.iscoroutinefunction(command))
         if not inspect.iscoroutinefunction(command):  # serve: brings its own loop, writes logs, no answer
             return int(command(*bound.args, **bound.kwargs, desk=desk))
         answer: Answer = asyncio.run(command(*bound.args, **bound.kwargs, desk=desk))

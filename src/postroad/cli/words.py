@@ -205,6 +205,12 @@ ERRORS: dict[str, tuple[str, str, str, str]] = {
         "Stop the server first.",
         "请先停止服务器。",
     ),
+    "not-the-owner": (
+        "",
+        "数据目录属于别的用户：{message}",
+        "Use sudo, or sudo -u with its owner.",
+        "请使用 sudo，或用 sudo -u 切换到其所有者。",
+    ),
     "blob-missing": (
         "",
         "缺少文件：{message}",

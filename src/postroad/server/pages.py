@@ -19,7 +19,7 @@ from postroad.campaigns.principals import CUSTOMERS
 from postroad.config import Settings
 from postroad.server.parts import Parts
 from postroad.web.app import Services, WebApplication, create_app
-from postroad.web.public.application import PublicApplication
+from postroad.web.public.application import Answered, PublicApplication
 
 
 def open_pages(settings: Settings, parts: Parts) -> WebApplication:
@@ -63,6 +63,7 @@ def open_pages(settings: Settings, parts: Parts) -> WebApplication:
             people=parts.correspondents,
             submission=parts.transport.submission,
             approvals=parts.oa_sql.approvals,
+            standing=parts.standing,
         ),
         settings.web,
         parts.clock,
@@ -100,8 +101,8 @@ def open_api(settings: Settings, parts: Parts, client: Callable[[Request], str])
     )
 
 
-def open_public(settings: Settings, parts: Parts, app: ASGIApp) -> PublicApplication:
-    """Put what readers of campaigns touch in front of `app`."""
+def open_public(settings: Settings, parts: Parts, app: ASGIApp, answered: Answered) -> PublicApplication:
+    """Put what readers of campaigns touch in front of `app`; `answered` counts its requests."""
     campaigns = parts.campaigns
     return PublicApplication(
         app,
@@ -111,4 +112,5 @@ def open_public(settings: Settings, parts: Parts, app: ASGIApp) -> PublicApplica
         leaving=campaigns.leaving,
         web_versions=campaigns.web_versions,
         trusted_proxies=settings.web.trusted_proxies,
+        answered=answered,
     )

@@ -34,6 +34,7 @@ from postroad.directory.identity.integrations import Integrations
 from postroad.directory.identity.known_origins import KnownOrigins
 from postroad.directory.identity.sessions import Sessions
 from postroad.directory.identity.sign_in import SignIn
+from postroad.directory.identity.standing import Standing
 from postroad.directory.identity.tickets import Tickets
 from postroad.directory.identity.tokens import Tokens
 from postroad.directory.passwords import PasswordHashing
@@ -80,6 +81,7 @@ class Parts:
     domains: Domains
     resolver: Resolver
     sign_in: SignIn
+    standing: Standing
     sessions: Sessions
     administrators: Administrators
     control_accounts: ControlAccounts
@@ -90,6 +92,7 @@ class Parts:
     answered_calls: AnsweredCalls
     audit: Audit
     tickets: Tickets
+    blobs: Blobs
     folders: Folders
     entries: Entries
     messages: Messages
@@ -198,6 +201,7 @@ async def open_parts(
             domains=domains,
             resolver=resolver,
             sign_in=sign_in,
+            standing=Standing(database, listener),
             sessions=sessions,
             administrators=Administrators(database, hashing),
             control_accounts=ControlAccounts(database, hashing, sign_in),
@@ -210,6 +214,7 @@ async def open_parts(
             answered_calls=answered_calls,
             audit=audit,
             tickets=tickets,
+            blobs=blobs,
             folders=folders,
             entries=entries,
             messages=messages,

@@ -21,6 +21,7 @@ from postroad.config import Web
 from postroad.directory.addresses.accounts import Accounts
 from postroad.directory.identity.sessions import Sessions
 from postroad.directory.identity.sign_in import SignIn
+from postroad.directory.identity.standing import Standing
 from postroad.mailstore.answered import Answered
 from postroad.mailstore.append import Append
 from postroad.mailstore.entries import Entries
@@ -70,6 +71,7 @@ class Services:
     people: People
     submission: Submission
     approvals: Approvals = field(default_factory=NothingWaits)
+    standing: Standing | None = None  # without it a live stream outlives its session for a minute
 
 
 class WebApplication:
@@ -115,7 +117,9 @@ def create_app(
     surroundings = Surroundings(services.folders, services.quota)
     listing = Listing(visits, surroundings, services.entries, services.search)
     parts = MessageParts(services.messages)
-    live = Live(visits, services.changes, services.sessions, monotonic)
+    live = Live(
+        visits, services.changes, services.sessions, monotonic, services.standing, settings.max_streams
+    )
     drafts = Drafts(services.folders, services.entries, services.messages, services.append, clock)
     handover = Handover(visits, services.sign_in, services.sessions, settings.session_seconds)
     sign_on = SignOn(

@@ -69,6 +69,14 @@ class Room(Protocol):
         ...
 
 
+class Load(Protocol):
+    """What strangers' mail makes of lists (`directory.ListLoad`)."""
+
+    async def may_take(self, list_id: int, copies: int) -> bool:
+        """Whether the list may make so many copies more of mail from outside."""
+        ...
+
+
 class NoticePlans(Protocol):
     """Telling senders what became of their mail (`notices.py`)."""
 
@@ -122,6 +130,7 @@ class Acceptance:
         clock: Callable[[], datetime],
         forwarder_networks: Sequence[Network] = (),
         own_domains: OwnDomains = "mark",
+        list_load: Load,
     ) -> None:
         """`relay_networks` may send to anywhere without signing in.
 
@@ -141,6 +150,7 @@ class Acceptance:
         self._near: dict[str, bool] = {}  # client addresses that were looked for in the networks
         self._forwarder_networks = tuple(forwarder_networks)
         self._own_domains = own_domains
+        self._list_load = list_load
 
     # Judging
 
@@ -346,6 +356,13 @@ class Acceptance:
             Sending(envelope.mail_from, account_id, may_relay, marks(header), is_impostor),
         )
         await self._drop_full(routing, len(content))
+        for post in () if may_relay else routing.posts:
+            copies = len(post.locals) + len(post.remotes)
+            if not await self._list_load.may_take(post.target.list_id, copies):
+                # For the whole mail: its sender comes again, while a notice would go to whoever it names.
+                raise SmtpReply(
+                    450, "4.7.1", f"the list {post.target.address} has had too much mail; try later"
+                )
         return routing
 
     async def _take(self, mail: RoutedMail, envelope: Envelope, routing: Routing) -> int:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Protocol
 
@@ -20,7 +23,7 @@ from postroad.message.headers import Mailbox
 from postroad.protocols.smtp.envelope import Principal
 from postroad.transport.accepting.plan import DraftEntry
 from postroad.transport.accepting.submission import NotSent, Submission
-from postroad.web.mail.drafts import Drafts, Written
+from postroad.web.mail.drafts import MAX_ATTACHMENTS, Drafts, Written
 from postroad.web.mail.surroundings import Surroundings
 from postroad.web.mail.views import ComposeForm
 from postroad.web.shell.forms import MAX_FIELDS, MAX_FORM_BYTES, Form, entry_name
@@ -29,6 +32,9 @@ from postroad.web.shell.visits import Visit, Visits
 
 MAX_SUGGESTIONS = 8
 MODES = ("reply", "reply-all", "forward")
+MAX_UPLOADS = 4  # files of one account on their way; the page sends them one after the other
+# Drafts being put together: each takes up to six times its files' size while it is read, decoded and encoded.
+MAX_AT_ONCE = 3
 
 
 class Suggested(Protocol):
@@ -72,6 +78,9 @@ class Composing:
         self._submission = submission
         self._max_upload_bytes = max_upload_bytes
         self._clock = clock
+        self._uploads: Counter[int] = Counter()
+        self._turns: dict[int, tuple[asyncio.Lock, int]] = {}
+        self._places = asyncio.Semaphore(MAX_AT_ONCE)
 
     def routes(self) -> list[BaseRoute]:
         """The page and what its script calls."""
@@ -123,10 +132,23 @@ class Composing:
 
     async def save(self, visit: Visit, form: Form) -> Response:
         """Keep the draft as the form holds it."""
-        return await self._save(visit, form, ())
+        async with self._turn(visit.account_id):
+            return await self._save(visit, form, ())
 
     async def upload(self, visit: Visit) -> Response:
         """Keep the draft with one more file."""
+        account_id = visit.account_id
+        if self._uploads[account_id] >= MAX_UPLOADS:
+            return JSONResponse({"error": visit.say("wait until the other files are there")}, 429)
+        self._uploads[account_id] += 1
+        try:
+            return await self._upload(visit)
+        finally:
+            self._uploads[account_id] -= 1
+            if not self._uploads[account_id]:
+                del self._uploads[account_id]
+
+    async def _upload(self, visit: Visit) -> Response:
         try:
             async with visit.request.form(
                 max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FORM_BYTES
@@ -135,14 +157,28 @@ class Composing:
                 files = [value for _, value in sent.multi_items() if isinstance(value, UploadFile)]
                 if len(files) != 1:
                     raise HTTPException(400, "one file was expected")
-                attachment = Attachment(
-                    (files[0].filename or visit.say("file"))[-200:],
-                    (files[0].content_type or "application/octet-stream")[:100],
-                    await files[0].read(),
-                )
+                name = (files[0].filename or visit.say("file"))[-200:]
+                media_type = (files[0].content_type or "application/octet-stream")[:100]
+                async with self._turn(visit.account_id):  # until then it lies on the disk
+                    attachment = Attachment(name, media_type, await files[0].read())
+                    return await self._save(visit, Form(fields), (attachment,))
         except MultiPartException as error:
             raise HTTPException(400, "the upload is malformed") from error
-        return await self._save(visit, Form(fields), (attachment,))
+
+    @asynccontextmanager
+    async def _turn(self, account_id: int) -> AsyncIterator[None]:
+        """One draft of an account at a time, and few of all: large ones are large in memory."""
+        lock, waiting = self._turns.get(account_id, (asyncio.Lock(), 0))
+        self._turns[account_id] = (lock, waiting + 1)
+        try:
+            async with lock, self._places:
+                yield
+        finally:
+            lock, waiting = self._turns[account_id]
+            if waiting == 1:
+                del self._turns[account_id]
+            else:
+                self._turns[account_id] = (lock, waiting - 1)
 
     async def _save(self, visit: Visit, form: Form, uploaded: Sequence[Attachment]) -> Response:
         try:
@@ -179,6 +215,9 @@ class Composing:
         return JSONResponse({"toast": visit.say("The draft was thrown away.")})
 
     def _too_large(self, visit: Visit, written: Written) -> Response | None:
+        if len(written.draft.attachments) > MAX_ATTACHMENTS:
+            text = visit.say("a message has at most %(limit)s files", limit=MAX_ATTACHMENTS)
+            return JSONResponse({"error": text}, 413)
         total = sum(len(attachment.content) for attachment in written.draft.attachments)
         if total <= self._max_upload_bytes:
             return None
@@ -189,6 +228,10 @@ class Composing:
 
     async def send(self, visit: Visit, form: Form) -> Response:
         """Send the mail; then its draft goes, and the mail it answers is marked."""
+        async with self._turn(visit.account_id):
+            return await self._send(visit, form)
+
+    async def _send(self, visit: Visit, form: Form) -> Response:
         try:
             written = await self._drafts.written(visit.account_id, _sender(visit), form)
         except HTTPException as error:

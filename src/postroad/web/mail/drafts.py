@@ -161,7 +161,7 @@ class Drafts:
         bad: list[str] = []
         to, cc, bcc = (_recipients(form.get(field, MAX_ADDRESSES), bad) for field in ("to", "cc", "bcc"))
         held = sum(len(each.content) for each in (stored, source) if each)
-        kept = await in_thread(held, _kept, form.all("keep")[:MAX_ATTACHMENTS], stored, source)
+        kept = await in_thread(held, _kept, form.all("keep")[: MAX_ATTACHMENTS + 1], stored, source)
         is_rich = form.get("is_rich") == "1"
         html = form.get("html", MAX_TEXT)
         text = form.get("text", MAX_TEXT).replace("\r\n", "\n")
