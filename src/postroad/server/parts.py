@@ -20,8 +20,11 @@ from postroad.db.notify import Announcer, Listener
 from postroad.db.pool import Database
 from postroad.db.tasks import TaskSupervisor
 from postroad.directory.addresses.accounts import Accounts
+from postroad.directory.addresses.aliases import Aliases
 from postroad.directory.addresses.domains import Domains
+from postroad.directory.addresses.lists import DistributionLists
 from postroad.directory.addresses.resolver import Resolver
+from postroad.directory.identity.administration import Administration
 from postroad.directory.identity.administrators import Administrators
 from postroad.directory.identity.attempts import Attempts
 from postroad.directory.identity.audit import Audit
@@ -87,6 +90,7 @@ class Parts:
     sessions: Sessions
     administrators: Administrators
     control_accounts: ControlAccounts
+    administration: Administration
     integrations: Integrations
     tokens: Tokens
     call_rates: CallRates
@@ -208,6 +212,9 @@ async def open_parts(
             sessions=sessions,
             administrators=Administrators(database, hashing),
             control_accounts=ControlAccounts(database, hashing, sign_in),
+            administration=Administration(
+                database, domains, accounts, Aliases(database), DistributionLists(database)
+            ),
             integrations=Integrations(database, hashing),
             tokens=tokens,
             call_rates=call_rates,
