@@ -17,6 +17,10 @@ from postroad.api.app import ApiServices, JsonApi
 from postroad.api.service import BASE
 from postroad.config import Api as Limits
 from postroad.db.pool import Database
+from postroad.directory.addresses.aliases import Aliases
+from postroad.directory.addresses.domains import Domains
+from postroad.directory.addresses.lists import DistributionLists
+from postroad.directory.identity.administration import Administration
 from postroad.directory.identity.application_passwords import ApplicationPasswords
 from postroad.directory.identity.audit import OPERATOR, Actor
 from postroad.directory.identity.calls import AnsweredCalls, CallRates
@@ -121,6 +125,13 @@ async def open_api_house(
                 integrations=integrations,
                 rates=CallRates(database, chosen.calls_per_minute),
                 answered=AnsweredCalls(database),
+                administration=Administration(
+                    database,
+                    Domains(database, services.accounts, lambda: datetime.now(UTC)),
+                    services.accounts,
+                    Aliases(database),
+                    DistributionLists(database),
+                ),
                 folders=services.folders,
                 entries=services.entries,
                 messages=services.messages,

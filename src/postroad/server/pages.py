@@ -82,6 +82,7 @@ def open_api(settings: Settings, parts: Parts, client: Callable[[Request], str])
             integrations=parts.integrations,
             rates=parts.call_rates,
             answered=parts.answered_calls,
+            administration=parts.administration,
             folders=parts.folders,
             entries=parts.entries,
             messages=parts.messages,
