@@ -67,7 +67,7 @@ def text_of(mail: EmailMessage, kind: str) -> str:
 
 
 FIELDS = (
-    *("From", "To", "Subject", "Date", "Message-ID", "List-Unsubscribe", "List-Unsubscribe-Post", "List-ID"),
+    *("To", "From", "Subject", "Date", "Message-ID", "List-Unsubscribe", "List-Unsubscribe-Post", "List-ID"),
     *("Feedback-ID", "Precedence", "MIME-Version", "Content-Type"),
 )
 LETTER = recipe("<p>{{ name }} {{ var1 }} {{ area }}</p>", subjects=("{{ name }} {{ var1 }}",))
