@@ -176,6 +176,23 @@ def test_a_control_account_through_its_life(house: Command) -> None:
     assert house("control-account", "list", "--json").data["control_accounts"] == []
 
 
+def test_tokens_and_integrations_through_their_lives(house: Command) -> None:
+    made = house("token", "add", "wang@example.com", "OA", "--scope", "mail:read", "--json").data["token"]
+    assert made["scopes"] == ["mail:read"] and made["token"].startswith("prd_")
+    assert made["token"] not in house("token", "list", "wang@example.com", "--json").output
+    assert house("token", "remove", "wang@example.com", str(made["id"])).code == 0
+    gone = house("token", "remove", "wang@example.com", str(made["id"]), "--json")
+    assert gone.data["error"]["code"] == "unknown-token"
+    words = ("--scope", "mail:read", "--domain", "example.com", "--json")
+    integration = house("integration", "add", "OA", *words).data["integration"]
+    assert (integration["name"], integration["domains"]) == ("oa", ["example.com"])
+    renewed = house("integration", "secret", "oa", "--json").data["secret"]
+    assert renewed != integration["secret"] and renewed not in house("integration", "list", "--json").output
+    assert house("integration", "remove", "oa").code == 0
+    everywhere = house("integration", "add", "all", "--scope", "mail:read", "--json")
+    assert everywhere.data["error"]["code"] == "bad-value"
+
+
 def test_what_the_command_line_changed_is_in_the_log(house: Command) -> None:
     house("account", "password", "wang@example.com", "--password-stdin", stdin="another horse\n")
     house("account", "quota", "wang@example.com", "5G")

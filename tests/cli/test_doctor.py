@@ -18,9 +18,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from postroad.cli.checks.blobs import check_blobs
 from postroad.cli.checks.certificates import check_certificate, covers
 from postroad.cli.checks.database import check_database
 from postroad.cli.checks.dns import OurDomain, Questions, Silent, check_dns
+from postroad.cli.checks.dsn import check_dsn
 from postroad.cli.checks.finding import Finding
 from postroad.cli.checks.machine import check_clock, check_disk, check_secrets
 from postroad.cli.checks.ports import Door, check_door, check_ports
@@ -206,7 +208,7 @@ async def test_doors_that_are_off_or_misspelled() -> None:
     closed = dict.fromkeys(Listen.model_fields, "")
     off = Listen(**closed)
     assert await check_ports(Settings(hostname=HOST, listen=off)) == []
-    bad = Listen(**{**closed, "smtp": "25", "https": "127.0.0.1:https"})
+    bad = Listen.model_construct(None, **{**closed, "smtp": "25", "https": "127.0.0.1:https"})
     assert words(await check_ports(Settings(hostname=HOST, listen=bad))) == [("fail", "port-unreadable")] * 2
 
 
@@ -426,3 +428,46 @@ def test_every_finding_has_its_words() -> None:
 
 def _gaps(text: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(text) if name}
+
+
+# The database's road and the blob store
+
+
+@pytest.mark.parametrize(
+    ("dsn", "expected"),
+    [
+        ("embedded", []),
+        ("postgresql://u@/x?host=/var/run/postgresql", []),
+        ("postgresql://u@localhost/x", []),
+        ("postgresql://u:p@127.0.0.1:5432/x", []),
+        ("postgresql://u@[::1]/x", []),
+        ("postgresql://u:p%40@db.example.com/x", [("warn", "database-not-verified")]),
+        ("postgresql://u@db.example.com/x?sslmode=require", [("warn", "database-not-verified")]),
+        ("postgresql://u@localhost,192.0.2.7/x", [("warn", "database-not-verified")]),
+        ("postgresql://u@/x?host=db.example.com", [("warn", "database-not-verified")]),
+        ("postgresql://u@[2001:db8::1]:5432/x?sslmode=verify-full", [("ok", "database-verified")]),
+    ],
+)
+def test_the_way_to_another_machines_database_wants_to_be_verified(
+    dsn: str, expected: list[tuple[str, str]]
+) -> None:
+    assert words(check_dsn(dsn, {})) == expected
+
+
+def test_the_environment_may_ask_for_verification() -> None:
+    findings = check_dsn("postgresql://u@db.example.com/x", {"PGSSLMODE": "verify-full"})
+    assert words(findings) == [("ok", "database-verified")]
+
+
+async def test_a_blob_store_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(hostname=HOST, blobs=str(tmp_path / "blobs"))
+    assert words(await check_blobs(settings)) == [("ok", "blobs-writable")]
+    assert not (tmp_path / "blobs").exists()  # made when it is needed
+    (tmp_path / "blobs" / "ab").mkdir(parents=True)
+    assert words(await check_blobs(settings)) == [("ok", "blobs-writable")]
+    assert [each.name for each in (tmp_path / "blobs").iterdir()] == ["ab"]
+    allowed = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "ab" and allowed(path, mode))
+    [finding] = await check_blobs(settings)
+    assert (finding.status, finding.word) == ("fail", "blobs-not-writable")
+    assert "ab" in str(finding.facts["error"])

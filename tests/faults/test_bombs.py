@@ -24,24 +24,34 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from postroad.db.pool import Database
-from postroad.listeners.limits import Connections, ContentBudget
+from postroad.listeners.access import AccessListener
+from postroad.listeners.access_metrics import AccessMetrics
+from postroad.listeners.access_sign_in import AccessSignIn
+from postroad.listeners.budget import ContentBudget
+from postroad.listeners.imap import imap_listener
+from postroad.listeners.imap_session import ImapDoor, MailServices
+from postroad.listeners.limits import Connections
 from postroad.listeners.smtp import SmtpDoorConfig, SmtpListener
 from postroad.listeners.smtp_metrics import SmtpMetrics
 from postroad.listeners.sockets import bind
+from postroad.mailstore.exact_search import ExactSearch
 from postroad.mailstore.folders import Role as FolderRole
 from postroad.mailstore.lexemes import document_lexemes, text_end
+from postroad.mailstore.parts import shown_parts
+from postroad.mailstore.quota import Quota
+from postroad.mailstore.views import Views
 from postroad.message.budget import Budget
 from postroad.message.summary import summarise
 from postroad.message.text import html_body, part_text, readable_text
 from postroad.protocols.smtp.envelope import Role
 from postroad.server.watchdog import Watchdog
 from postroad.web.mail.frame import framed, quotable
-from postroad.web.mail.message_parts import shown_parts
 from postroad.web.mail.text_body import cut, text_markup, unflowed
 from tests.faults.bombs import BOMBS, HEAD, mixed
-from tests.listeners.conftest import Passwords
+from tests.listeners.conftest import LOOPBACK, Passwords
+from tests.listeners.imap.conftest import Client
 from tests.web.client import Visitor
-from tests.web.house import House, open_house, until
+from tests.web.house import PASSWORD, House, open_house, until
 
 BOMB_BYTES = int(os.environ.get("POSTROAD_BOMB_BYTES", "300000"))
 LIMIT_SECONDS = 0.1
@@ -49,6 +59,14 @@ TRIES = 3  # what a bomb holds, it holds each time; what a busy machine holds, i
 MAX_PAGE_BYTES = 6 * 1024 * 1024  # of 500,000 characters, the worst of which take six bytes and some markup
 LIN = "lin@demo.example"
 BATCHES = 8
+IMAP_ROADS = (
+    "UID FETCH 1:* (ENVELOPE BODYSTRUCTURE BODY PREVIEW)",
+    "UID FETCH 1:* (BODY.PEEK[HEADER.FIELDS (SUBJECT TO REFERENCES)] BODY.PEEK[1.MIME] BINARY.SIZE[1])",
+    "UID SORT (SUBJECT FROM TO CC DATE) UTF-8 ALL",
+    "UID THREAD REFERENCES UTF-8 ALL",
+    "UID SEARCH TEXT nowhere",
+    "UID SEARCH OR SUBJECT nowhere FROM nobody HEADER Content-Type nothing",
+)
 
 
 @dataclass
@@ -135,8 +153,42 @@ class Yard:
     port: int
     visitor: Visitor
     other: Talk
+    reader: Client
     probe: Probe
     account_id: int
+
+
+async def open_imap(house: House) -> tuple[AccessListener, Client]:
+    """A door for IMAP, and somebody who has signed in there."""
+    database = house.database
+    door = ImapDoor(
+        hostname="imap.demo.example",
+        version="1",
+        plain_auth_networks=LOOPBACK,
+        sign_in=AccessSignIn(house.sign_in, "imap"),
+        store=MailServices(
+            folders=house.folders,
+            entries=house.entries,
+            append=house.append,
+            quota=Quota(database, house.clock),
+            views=Views(database, house.blobs),
+            search=ExactSearch(database, house.messages),
+            changes=house.changes,
+        ),
+        budget=ContentBudget(),
+        metrics=AccessMetrics(CollectorRegistry()).door("imap"),
+        tls=None,
+        largest_mail=50_000_000,
+        idle_seconds=1800,
+    )
+    listener = imap_listener("imap", door, Connections())
+    sockets = bind("127.0.0.1:0")
+    await listener.start(sockets)
+    client = Client(*await asyncio.open_connection("127.0.0.1", sockets[0].getsockname()[1], limit=1 << 26))
+    await client.line()
+    await client.ok(f"LOGIN {LIN} {{{len(PASSWORD)}+}}\r\n{PASSWORD}")
+    await client.ok("SELECT INBOX")
+    return listener, client
 
 
 @asynccontextmanager
@@ -159,6 +211,7 @@ async def open_yard(database: Database, directory: Path) -> AsyncIterator[Yard]:
         visitor = Visitor(house.app)
         await visitor.sign_in(LIN)
         other = await Talk.begin(port)
+        imap, reader = await open_imap(house)
         probe = Probe()
         gc.collect()
         gc.freeze()
@@ -167,13 +220,15 @@ async def open_yard(database: Database, directory: Path) -> AsyncIterator[Yard]:
             asyncio.create_task(each) for each in (probe.run(), other.idle(), Watchdog(probe, 0.05).run())
         ]
         try:
-            yield Yard(house, port, visitor, other, probe, account_id)
+            yield Yard(house, port, visitor, other, reader, probe, account_id)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             other.close()
+            await reader.close()
             await listener.drain(grace_seconds=0.1)
+            await imap.drain(0.1)
             gc.unfreeze()
 
 
@@ -215,6 +270,10 @@ async def through_everything(yard: Yard, name: str, content: bytes) -> int:
             await get(f"{url}/{page_name}", page_name)
         for mode in ("reply", "reply-all", "forward"):
             await get(f"/mail/compose?mode={mode}&source={folder}.{uid}", mode)
+
+    for command in IMAP_ROADS:
+        probe.doing = f"{name}: {command.split('(')[0]}"
+        assert (await yard.reader.ask(command))[1][:3] in ("OK ", "NO "), command
 
     async def is_indexed() -> bool:
         return not await yard.house.database.fetchval("SELECT count(*) FROM search_pending")

@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from prometheus_client import CollectorRegistry
 
-from postroad.listeners.limits import Connections, ContentBudget, Network
+from postroad.listeners.budget import ContentBudget
+from postroad.listeners.limits import Connections, Network
 from postroad.listeners.smtp import SmtpDoorConfig, SmtpListener
 from postroad.listeners.smtp_metrics import SmtpMetrics
 from postroad.listeners.sockets import bind
@@ -61,12 +62,20 @@ class Keeper:
 class Passwords:
     """Knows one account."""
 
+    def __init__(self) -> None:
+        self.watched: list[Callable[[], None]] = []
+
     async def check(self, username: str, password: str, client: str) -> Principal:
         if username == "disabled@example.com":
             raise SmtpReply(535, "5.7.13", "This account is disabled")
         if (username, password) != ("user@example.com", "secret"):
             raise SmtpReply(535, "5.7.8", "Wrong user name or password")
         return Principal(7, Address.parse(username))
+
+    def watch(self, principal: Principal, end: Callable[[], None]) -> Callable[[], None]:
+        """Remember who would be told."""
+        self.watched.append(end)
+        return lambda: None
 
 
 @dataclass
@@ -79,6 +88,7 @@ class Running:
     registry: CollectorRegistry
     budget: ContentBudget
     connections: Connections
+    passwords: Passwords
 
     def counted(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(name, labels) or 0.0
@@ -105,10 +115,11 @@ async def open_door(certificate: ServerTls) -> AsyncIterator[Opener]:
         keeper = Keeper()
         connections = Connections(most, most_per_client)
         budget = ContentBudget(budget_bytes)
+        passwords = Passwords()
         listener = SmtpListener(
             SmtpDoorConfig(role, "mx.example.com", limits or ServerLimits(), plain_auth),
             acceptor=keeper,
-            sign_in=Passwords(),
+            sign_in=passwords,
             connections=connections,
             budget=budget,
             metrics=SmtpMetrics(registry),
@@ -116,7 +127,9 @@ async def open_door(certificate: ServerTls) -> AsyncIterator[Opener]:
         )
         sockets = bind("127.0.0.1:0")
         await listener.start(sockets)
-        running = Running(sockets[0].getsockname()[1], keeper, listener, registry, budget, connections)
+        running = Running(
+            sockets[0].getsockname()[1], keeper, listener, registry, budget, connections, passwords
+        )
         opened.append(running)
         return running
 

@@ -90,3 +90,33 @@ async def test_a_house_full_of_silence_takes_mail(open_door: Opener) -> None:
     for _, each in silent:
         each.close()
     await until(lambda: running.connections.open == 0)
+
+
+def test_a_stranger_goes_before_who_has_signed_in() -> None:
+    connections = Connections(4, 10)
+    office = seated(connections, "192.0.2.1", 1.0, 2.0, 3.0)
+    for member in office:
+        assert connections.settle("192.0.2.1", member, "wang")
+    (stranger,) = seated(connections, "192.0.2.2", 9.0)  # half open, and the last to come
+    assert connections.admit("192.0.2.3")
+    assert stranger.went
+    assert not any(each.went for each in office)
+    assert connections.admit("192.0.2.4")  # nobody else is left to ask
+    assert [each.went for each in office] == [True, False, False]
+    for member in office:
+        connections.release("192.0.2.1", member)
+    connections.release("192.0.2.2", stranger)
+    connections.release("192.0.2.3")
+    connections.release("192.0.2.4")
+    assert connections.open == 0
+
+
+def test_an_account_has_so_many_wherever_they_come_from() -> None:
+    connections = Connections(10, 10, most_per_account=2)
+    members = [seated(connections, f"192.0.2.{number}", 1.0)[0] for number in range(4)]
+    assert connections.settle("192.0.2.0", members[0], 7)
+    assert connections.settle("192.0.2.1", members[1], 7)
+    assert not connections.settle("192.0.2.2", members[2], 7)
+    assert connections.settle("192.0.2.2", members[2], 8)
+    connections.release("192.0.2.0", members[0])
+    assert connections.settle("192.0.2.3", members[3], 7)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import functools
 import socket
@@ -305,3 +306,61 @@ async def test_commands_behind_starttls_are_not_obeyed_under_tls(open_door: Open
     writer.close()
     await until(lambda: door.listener.open_sessions == 0)
     assert door.keeper.senders == []
+
+
+async def test_a_slow_half_mail_gives_up_its_memory_for_a_whole_one(open_door: Opener) -> None:
+    door = await open_door(budget_bytes=200_000)
+    slow = []
+    for number in range(3):
+        reader, writer = await connected(door)
+        writer.write(ENVELOPE + b"x" * 60_000)
+        assert await codes(reader, 3) == [250, 250, 354]
+        await until(lambda count=number + 1: door.budget.held >= count * 60_000)  # type: ignore[misc]
+        slow.append((reader, writer))
+    reader, writer = await connected(door)
+    writer.write(ENVELOPE)
+    assert await codes(reader, 3) == [250, 250, 354]
+    for _ in range(5):
+        writer.write(b"y" * 9_998 + b"\r\n")
+        await writer.drain()
+    writer.write(b".\r\n")
+    assert await codes(reader, 1) == [250]
+    assert door.budget.let_go >= 1
+    answers = []
+    for half_reader, half_writer in slow:
+        half_writer.write(b"\r\n.\r\n")
+        answers += await codes(half_reader, 1)
+    assert answers[0] == 452  # the one that had waited longest
+    assert answers.count(250) + answers.count(452) == 3
+    assert 250 in answers
+    for _, each in [*slow, (reader, writer)]:
+        each.close()
+    await until(lambda: door.listener.open_sessions == 0)
+    assert door.budget.held == 0
+
+
+async def test_a_session_ends_when_who_signed_in_may_not_stay(open_door: Opener) -> None:
+    door = await open_door(Role.MX)
+    reader, writer = await connected(door)
+    gate, entered = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        entered.set()
+        await gate.wait()
+
+    door.keeper.before_accept = wait
+    token = base64.b64encode(b"\0user@example.com\0secret")
+    writer.write(b"EHLO c\r\nAUTH PLAIN " + token + b"\r\n")
+    while (await reader.readline()).startswith(b"250-"):
+        pass
+    assert await codes(reader, 1) == [235]
+    writer.write(ENVELOPE + b"x\r\n.\r\n")
+    await entered.wait()
+    (end,) = door.passwords.watched
+    end()  # with a mail in hand
+    gate.set()
+    assert await codes(reader, 4) == [250, 250, 354, 250]
+    assert (await reader.readline()).startswith(b"421 4.7.0")
+    assert await reader.read() == b""
+    assert len(door.keeper.mails) == 1
+    writer.close()

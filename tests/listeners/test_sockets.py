@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from postroad.config import Smtp
-from postroad.listeners.limits import Connections, ContentBudget, client_key, is_within
+from postroad.listeners.limits import Connections, client_key, is_within
 from postroad.listeners.smtp import limits_of
 from postroad.listeners.sockets import BadListenAddress, bind, parse_listen_address
 from postroad.listeners.tls import BadCertificate, ServerTls
@@ -66,15 +66,6 @@ def test_clients_are_counted_by_address_and_by_prefix() -> None:
     for address in ("192.0.2.1", "192.0.2.1", "198.51.100.1"):
         connections.release(address)
     assert [connections.admit("198.51.100.1") for _ in range(3)] == [True, True, True]
-
-
-def test_the_budget_counts() -> None:
-    budget = ContentBudget(10)
-    budget.change(8)
-    assert budget.has_room_for(2)
-    assert not budget.has_room_for(3)
-    budget.change(-8)
-    assert budget.has_room_for(10)
 
 
 async def test_a_renewed_certificate_is_shown_without_a_restart(tmp_path: Path) -> None:

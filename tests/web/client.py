@@ -63,12 +63,13 @@ class Visitor:
         """Send a form as the pages' scripts do."""
         return await self.post(path, fields, accept="application/json")
 
-    async def upload(self, path: str, fields: Mapping[str, str], name: str, content: bytes) -> Answer:
+    async def upload(self, path: str, fields: Fields, name: str, content: bytes) -> Answer:
         """Send a form with one file."""
         mark = "----------mark"
         parts = [
             f'--{mark}\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{value}\r\n'.encode()
-            for key, value in fields.items()
+            for key, values in fields.items()
+            for value in ([values] if isinstance(values, str) else values)
         ]
         head = (
             f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
@@ -110,7 +111,7 @@ class Visitor:
             await asyncio.Event().wait()
             raise AssertionError
 
-        await self.app(self._scope(method, path, headers or {}, len(body)), receive, send)
+        await self.app(self.scope(method, path, headers or {}, len(body)), receive, send)
         start = sent[0]
         pairs = [(name.decode(), value.decode("latin-1")) for name, value in start["headers"]]
         cookies = [value for name, value in pairs if name == "set-cookie"]
@@ -126,7 +127,9 @@ class Visitor:
         return answer
 
     @asynccontextmanager
-    async def stream(self, path: str) -> AsyncIterator[asyncio.Queue[bytes]]:
+    async def stream(
+        self, path: str, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[asyncio.Queue[bytes]]:
         """Follow a stream: its pieces come through the queue."""
         pieces: asyncio.Queue[bytes] = asyncio.Queue()
         gone = asyncio.Event()
@@ -141,14 +144,14 @@ class Visitor:
             await gone.wait()
             return {"type": "http.disconnect"}
 
-        task = asyncio.ensure_future(self.app(self._scope("GET", path, {}, 0), receive, send))
+        task = asyncio.ensure_future(self.app(self.scope("GET", path, headers or {}, 0), receive, send))
         try:
             yield pieces
         finally:
             gone.set()
             await asyncio.wait([task], timeout=5)
 
-    def _scope(self, method: str, path: str, headers: Mapping[str, str], length: int) -> dict[str, Any]:
+    def scope(self, method: str, path: str, headers: Mapping[str, str], length: int) -> dict[str, Any]:
         route, _, query = path.partition("?")
         given = {"host": "mail.example", "accept-language": self.language, "accept": "text/html"}
         given.update({name.replace("_", "-").lower(): value for name, value in headers.items()})

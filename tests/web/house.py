@@ -20,6 +20,7 @@ from postroad.directory.addresses.accounts import Accounts
 from postroad.directory.addresses.resolver import Resolver
 from postroad.directory.identity.sessions import Sessions
 from postroad.directory.identity.sign_in import SignIn
+from postroad.directory.identity.standing import Standing
 from postroad.directory.passwords import PasswordHashing
 from postroad.events.outbox import Outbox
 from postroad.mailstore.append import Append
@@ -66,6 +67,8 @@ class House:
     app: WebApplication
     clock: Callable[[], datetime]
     transport: Transport
+    changes: Changes
+    blobs: Blobs
     url: str = ""
 
     async def account(self, address: str = "lin@demo.example", name: str = "林晓", **more: object) -> int:
@@ -126,6 +129,9 @@ async def open_house(
         transport = await stack.enter_async_context(Transport(whole, near, clock, delivers=False))
         indexing = asyncio.create_task(Indexer(database, blobs).run())
         stack.callback(indexing.cancel)
+        standing = Standing(database, listener)
+        watching = asyncio.create_task(standing.run())
+        stack.callback(watching.cancel)
         services = Services(
             accounts,
             SignIn(database, hashing, SignInLimits(pair_failures=5, client_failures=100), listener),
@@ -139,6 +145,7 @@ async def open_house(
             changes,
             Correspondents(database),
             transport.submission,
+            standing=standing,
         )
         app = create_app(
             services,
@@ -148,7 +155,18 @@ async def open_house(
             sign_on_hosts=sign_on_hosts,
         )
         house = House(
-            database, accounts, folders, entries, messages, append, services.sign_in, app, clock, transport
+            database,
+            accounts,
+            folders,
+            entries,
+            messages,
+            append,
+            services.sign_in,
+            app,
+            clock,
+            transport,
+            changes,
+            blobs,
         )
         yield house
         app.stop()

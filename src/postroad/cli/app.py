@@ -37,6 +37,8 @@ NOUNS = {
         "Accounts: add, list, show, set, password, disable, quota, remove …",
     ),
     "app-password": ("postroad.cli.application_password:app", "Passwords for one device or program each."),
+    "token": ("postroad.cli.token:app", "Tokens of the JSON API: add, list, remove."),
+    "integration": ("postroad.cli.token:integrations", "Programs that act for the accounts of domains."),
     "admin": ("postroad.cli.admin:app", "Administrators of the server or of domains."),
     "control-account": ("postroad.cli.control_account:app", "Who may use the control protocol."),
     "audit": ("postroad.cli.audit:app", "The log of who changed what."),
@@ -49,6 +51,14 @@ NOUNS = {
     "contact": ("postroad.cli.contact:app", "Contacts of a customer: lists, import, export …"),
     "template": ("postroad.cli.template:app", "Templates of a customer: add, list, show, approve, remove."),
     "task": ("postroad.cli.task:app", "Campaign tasks: add, list, show, pause, resume, cancel, recipients …"),
+    "bounce": (
+        "postroad.cli.bounce:app",
+        "What servers' answers to campaigns mean: list, add, remove, show.",
+    ),
+    "suppression": (
+        "postroad.cli.suppression:app",
+        "Addresses that nothing is sent to any more: list, remove, show, set.",
+    ),
     "database": ("postroad.cli.database:app", "The embedded database: upgrade."),
     "queue": (
         "postroad.cli.queue:app",
@@ -68,7 +78,7 @@ DEEDS = {
 
 # Commands that change nothing, and nouns whose services write to the audit log themselves.
 READING = frozenset({"list", "show", "dns", "stats"})
-SELF_WRITTEN = frozenset({"admin", "control-account", "audit"})
+SELF_WRITTEN = frozenset({"admin", "control-account", "integration", "audit"})
 NOTED_DEEDS = frozenset({"export", "import"})
 
 
@@ -185,6 +195,7 @@ def _execute(command: Any, bound: inspect.BoundArguments, desk: Desk) -> int:
 
     options = desk.options
     try:
+        desk.act_as_owner(is_server=not inspect.iscoroutinefunction(command))
         if not inspect.iscoroutinefunction(command):  # serve: brings its own loop, writes logs, no answer
             return int(command(*bound.args, **bound.kwargs, desk=desk))
         answer: Answer = asyncio.run(command(*bound.args, **bound.kwargs, desk=desk))

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from postroad.directory.identity.application_passwords import ApplicationPasswords
     from postroad.directory.identity.audit import Actor, Audit
     from postroad.directory.identity.control_accounts import ControlAccounts
+    from postroad.directory.identity.integrations import Integrations
+    from postroad.directory.identity.tokens import Tokens
 
 MAX_LINE = 4096  # of what is read as one line from standard input
 
@@ -75,6 +77,8 @@ class Directory:
     application_passwords: ApplicationPasswords
     administrators: Administrators
     control_accounts: ControlAccounts
+    tokens: Tokens
+    integrations: Integrations
     audit: Audit
 
 
@@ -93,6 +97,7 @@ class Desk:
     def __init__(self, options: Options, deed: Deed | None = None) -> None:
         self.options = options
         self._deed = deed
+        self._giver = ""  # who gave the command, before it became somebody else
 
     @property
     def language(self) -> Language:
@@ -105,6 +110,20 @@ class Desk:
         from postroad.config import load
 
         return load(self.options.config)
+
+    def act_as_owner(self, *, is_server: bool) -> None:
+        """Become who has the data directory, when root gives the command. Raises `NotTheOwner`."""
+        import os
+
+        from postroad.db.ownership import COMMANDS_KEEP, SERVER_KEEPS, act_as_owner, check_programs
+
+        settings = self.settings
+        self._giver = _login_name()
+        if os.geteuid() != 0 and settings.database != "embedded":
+            return  # somebody else's directory is not needed for a command
+        act_as_owner(settings.data_dir, SERVER_KEEPS if is_server else COMMANDS_KEEP, children_too=is_server)
+        if is_server:
+            check_programs()
 
     @property
     def settings_file(self) -> Path | None:
@@ -167,6 +186,8 @@ class Desk:
         from postroad.directory.identity.application_passwords import ApplicationPasswords
         from postroad.directory.identity.audit import Audit
         from postroad.directory.identity.control_accounts import ControlAccounts
+        from postroad.directory.identity.integrations import Integrations
+        from postroad.directory.identity.tokens import Tokens
         from postroad.directory.passwords import PasswordHashing
         from postroad.events.outbox import Outbox
         from postroad.mailstore.folders import ensure_defaults_in
@@ -184,6 +205,8 @@ class Desk:
                     ApplicationPasswords(database),
                     Administrators(database, hashing),
                     ControlAccounts(database, hashing),
+                    Tokens(database),
+                    Integrations(database, hashing),
                     Audit(database, timedelta(days=self.settings.audit.days)),
                 )
             finally:
@@ -192,16 +215,9 @@ class Desk:
     @property
     def actor(self) -> Actor:
         """Who gives the command, for the audit log."""
-        import getpass
-        import os
-
         from postroad.directory.identity.audit import OPERATOR, Actor
 
-        try:
-            name = os.environ.get("SUDO_USER") or getpass.getuser()
-        except (KeyError, OSError):  # a container whose user has no name
-            name = f"uid {os.getuid()}"
-        return Actor(OPERATOR, None, name)
+        return Actor(OPERATOR, None, self._giver or _login_name())
 
     async def _note(self, database: Database) -> None:
         """Write the deed, which is done, to the audit log."""
@@ -289,6 +305,7 @@ def _code_of(error: Exception) -> tuple[str | None, Mapping[str, object]]:
 ERRORS = {
     "postroad.config.settings.BadSettings": "bad-settings",
     "postroad.campaigns.contacts.files.reading.UnreadableFile": "unreadable-file",
+    "postroad.db.ownership.NotTheOwner": "not-the-owner",
     "postroad.db.binaries.ClusterFailed": "database-not-started",
     "postroad.db.binaries.ClusterDiskFull": "disk-full",
     "postroad.db.dump.DumpFailed": "dump-failed",
@@ -309,6 +326,16 @@ ERRORS = {
     "postroad.message.address.BadAddress": "bad-address",
     "builtins.OSError": "file-trouble",
 }
+
+
+def _login_name() -> str:
+    import getpass
+    import os
+
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        return f"uid {os.getuid()}"
 
 
 def quiet_logs() -> None:

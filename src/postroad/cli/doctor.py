@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import Sequence
 
 from postroad.cli.arguments import DeskArgument
+from postroad.cli.checks.blobs import check_blobs
 from postroad.cli.checks.certificates import check_certificate
 from postroad.cli.checks.database import check_database
 from postroad.cli.checks.dns import OurDomain, check_dns
+from postroad.cli.checks.dsn import check_dsn
 from postroad.cli.checks.finding import Finding
 from postroad.cli.checks.machine import check_disks, check_secrets
 from postroad.cli.checks.ports import check_ports
@@ -27,7 +30,9 @@ async def doctor(*, desk: DeskArgument) -> Answer:
     """Look at DNS, ports, TLS, clock, disk, database and secrets, and say what to do."""
     settings = desk.settings
     findings = [
+        *check_dsn(settings.database, os.environ),
         *check_disks(settings),
+        *await check_blobs(settings),
         *check_secrets(settings, desk.options.config),
         *check_certificate(settings, desk.clock()),
     ]

@@ -59,6 +59,18 @@ WORDS: dict[str, tuple[str, str, str, str]] = {
         "",
         "",
     ),
+    "database-verified": (
+        "the way to {host} is encrypted and verified",
+        "到 {host} 的连接已加密并验证",
+        "",
+        "",
+    ),
+    "database-not-verified": (
+        "the way to {host} is not verified (sslmode={mode}): mail and password hashes can be read on it",
+        "到 {host} 的连接未经验证（sslmode={mode}）：途中可能泄露邮件和密码哈希",
+        "Add ?sslmode=verify-full&sslrootcert=FILE to `database` in the settings.",
+        "请在设置的 `database` 中加上 ?sslmode=verify-full&sslrootcert=文件。",
+    ),
     "schema-current": ("schema {version} is current", "结构版本 {version}，已是最新", "", ""),
     "schema-empty": (
         "the database is new and empty",
@@ -104,6 +116,13 @@ WORDS: dict[str, tuple[str, str, str, str]] = {
         "当前用户没有写权限",
         "Run as the account that owns it, or change its owner.",
         "请用其所有者运行，或更改所有者。",
+    ),
+    "blobs-writable": ("large mails can be written", "大邮件可以写入", "", ""),
+    "blobs-not-writable": (
+        "large mails cannot be taken: {error}",
+        "无法接收大邮件：{error}",
+        "Give the directory, with all in it, to the server's user (chown -R), or mend the bucket's access.",
+        "请把该目录及其全部内容交给服务器的用户（chown -R），或修复存储桶权限。",
     ),
     "blobs-elsewhere": (
         "is in an object store: its room is not ours to measure",

@@ -81,6 +81,12 @@ ERRORS: dict[str, tuple[str, str, str, str]] = {
         "`postroad app-password list ADDRESS` shows them with their numbers.",
         "用 `postroad app-password list 地址` 查看编号。",
     ),
+    "unknown-token": (
+        "",
+        "没有编号为 {id} 的令牌",
+        "`postroad token list NAME` shows them with their numbers.",
+        "用 `postroad token list 名称` 查看编号。",
+    ),
     "unknown-principal": (
         "",
         "没有 {name}（{kind}）",
@@ -198,6 +204,12 @@ ERRORS: dict[str, tuple[str, str, str, str]] = {
         "服务器正在使用此数据目录：{message}",
         "Stop the server first.",
         "请先停止服务器。",
+    ),
+    "not-the-owner": (
+        "",
+        "数据目录属于别的用户：{message}",
+        "Use sudo, or sudo -u with its owner.",
+        "请使用 sudo，或用 sudo -u 切换到其所有者。",
     ),
     "blob-missing": (
         "",
@@ -347,6 +359,17 @@ TEXTS: dict[str, tuple[str, str]] = {
         "只显示这一次，请输入到设备（{label}）中：",
     ),
     "app-password-removed": ("Application password {id} is removed.", "已删除应用专用密码 {id}。"),
+    "token-added": ("Shown this once; for {label}:", "只显示这一次，用于 {label}："),
+    "token-removed": ("Token {id} is removed.", "已删除令牌 {id}。"),
+    "integration-added": (
+        "The integration {name} is here. Its secret is shown this once:",
+        "已添加集成 {name}。其密钥只显示这一次：",
+    ),
+    "integration-secret": (
+        "The new secret of {name} is shown this once; the old one is void:",
+        "{name} 的新密钥只显示这一次，旧密钥已失效：",
+    ),
+    "integration-removed": ("The integration {name} is removed.", "已删除集成 {name}。"),
     "admin-added-server": ("{name} administers the whole server.", "{name} 可管理整个服务器。"),
     "admin-added": ("{name} administers {domains}.", "{name} 可管理 {domains}。"),
     "admin-removed": ("{name} is no administrator any more.", "{name} 不再是管理员。"),

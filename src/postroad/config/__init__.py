@@ -1,5 +1,6 @@
 """All settings: one typed tree, a file a section; the tree and its reading are in `settings.py`."""
 
+from postroad.config.api import Api
 from postroad.config.campaigns import CampaignSending
 from postroad.config.delivery import Delivery
 from postroad.config.edm import Edm
@@ -20,6 +21,7 @@ from postroad.config.web import Web
 __all__ = [
     "LOOPBACK",
     "MEBIBYTE",
+    "Api",
     "BadSettings",
     "CampaignSending",
     "Delivery",

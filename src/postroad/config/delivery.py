@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from postroad.config.section import Section
+from postroad.config.section import Section, is_host_and_port
 
 
 class Delivery(Section):
@@ -29,6 +29,13 @@ class Delivery(Section):
     lifetime_seconds: int = Field(5 * 86400, gt=0)  # RFC 5321 4.5.4.1: 4 to 5 days
     delay_notice_seconds: int = Field(4 * 3600, gt=0)
     tls: Literal["opportunistic", "off"] = "opportunistic"
+
+    @field_validator("relay")
+    @classmethod
+    def _is_host(cls, text: str) -> str:
+        if text and not is_host_and_port(text) and (":" in text.strip("[]") or not text.split()):
+            raise ValueError(f'{text!r} is no host: write "smtp.example.com:587"')
+        return text
 
     @field_validator("resolver")
     @classmethod

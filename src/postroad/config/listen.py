@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from postroad.config.section import Section
+from pydantic import field_validator
+
+from postroad.config.section import Section, is_host_and_port
 
 
 class Listen(Section):
@@ -19,3 +21,13 @@ class Listen(Section):
     https: str = "127.0.0.1:8443"
     ctrl: str = "127.0.0.1:6017"
     ctrls: str = "127.0.0.1:6018"
+
+    @field_validator("*")
+    @classmethod
+    def _is_address(cls, text: str) -> str:
+        if text and not is_host_and_port(text):
+            raise ValueError(
+                f'{text!r} is no address: write "0.0.0.0:25" (every IPv4 address), "[::]:25" (IPv6), '
+                '"*:25" (both), "127.0.0.1:25" (this machine only) or "" (shut)'
+            )
+        return text

@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from postroad.db.binaries import find_program, quiet_environment
+from postroad.db.ownership import lending
 from postroad.db.pool import Connection, connect
 
 POLL_SECONDS = 0.2
@@ -153,6 +154,7 @@ async def _run(command: list[str], password: str | None) -> None:
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
         env=environment,
+        preexec_fn=lending(),  # root's backup may go where only root writes
     )
     try:
         _, said = await process.communicate()

@@ -64,6 +64,15 @@ class UnknownApplicationPassword(DirectoryError):
         super().__init__(f"there is no application password {password_id} here", id=password_id)
 
 
+class UnknownToken(DirectoryError):
+    """The holder has no token with this id."""
+
+    code = "unknown-token"
+
+    def __init__(self, token_id: int) -> None:
+        super().__init__(f"there is no token {token_id} here", id=token_id)
+
+
 class UnknownPrincipal(DirectoryError):
     """Nobody of this kind signs in by this name."""
 

@@ -62,6 +62,7 @@ class Principal:
     credential_version: int
     via: Via
     mailbox: Address | None = None
+    application_password_id: int | None = None  # the one that was used
 
     @property
     def principal_id(self) -> PrincipalId:

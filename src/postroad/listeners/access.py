@@ -10,6 +10,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -135,7 +136,9 @@ class AccessListener:
         self._metrics.admitted.inc()
         self._metrics.open.inc()
         self._connections.join(connection.client, connection)
-        connection.is_draining = self._is_draining
+        connection.settle = partial(self._connections.settle, connection.client, connection)
+        if self._is_draining:
+            connection.drain()
         self._sessions[connection] = asyncio.get_running_loop().create_task(self._run(connection))
 
     async def _run(self, connection: Connection) -> None:

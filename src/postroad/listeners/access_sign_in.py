@@ -5,6 +5,7 @@ POP3 and IMAP have the same few cases (RFC 3206 and RFC 5530 name them); each do
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, Protocol
@@ -39,12 +40,28 @@ class Checks(Protocol):
         ...
 
 
+class Watches(Protocol):
+    """What tells whether who signed in may stay (`directory.identity.standing.Standing`)."""
+
+    def watch(self, principal: Principal, end: Callable[[], None]) -> Callable[[], None]:
+        """Call `end` when not; returns what stops watching."""
+        ...
+
+
 class AccessSignIn:
     """The directory's `SignIn` for one protocol."""
 
-    def __init__(self, directory: Checks, entrance: Literal["imap", "pop3"]) -> None:
+    def __init__(
+        self, directory: Checks, entrance: Literal["imap", "pop3"], standing: Watches | None = None
+    ) -> None:
+        """Without `standing` whoever signed in stays."""
         self._directory = directory
         self._entrance: Literal["imap", "pop3"] = entrance
+        self._standing = standing
+
+    def watch(self, principal: Principal, end: Callable[[], None]) -> Callable[[], None]:
+        """Call `end` once the principal may not stay; returns what stops watching."""
+        return self._standing.watch(principal, end) if self._standing is not None else lambda: None
 
     async def check(self, username: str, password: str, client: str) -> Principal:
         """Return who it is. Raises `Refused`."""

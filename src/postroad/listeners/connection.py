@@ -8,18 +8,20 @@ not read. RFC 4978 (COMPRESS=DEFLATE).
 from __future__ import annotations
 
 import asyncio
+import enum
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import cast
 
 from postroad.listeners.sockets import acknowledge_now
 from postroad.listeners.tls import ServerTls
 
-MAX_UNREAD = 256 * 1024  # bytes that wait for the session; about a TCP window
+MAX_UNREAD = 64 * 1024  # bytes that wait for the session; thousands of sessions may have as many
 MAX_INFLATED = (
     256 * 1024
 )  # bytes taken at a time out of compressed input, which may hold a thousand times more
 LINGER_SECONDS = 10.0  # for a client to read our last words before the connection is cut
+DISMISSED_SECONDS = 0.5  # for an answer under way, once who asked for it may not stay
 WRITE_SECONDS = 300.0  # for a client to take what it asked for; 256 KB within it are under 1 KB/s
 
 
@@ -31,12 +33,21 @@ class Silent(Exception):
     """Nothing was heard for as long as the session waits."""
 
 
+class Farewell(enum.Enum):
+    """Why a session ends from our side; the value is its last word."""
+
+    SHUTTING_DOWN = "Shutting down; connect again"
+    MAKING_ROOM = "Too many connections, and this one was idle; try again later"
+    TOO_MUCH = "Too much mail is coming in at once; try again"
+    NOT_ANY_MORE = "The account or its password has changed; sign in again"
+
+
 class Draining(Exception):
-    """The worker stops, or the place is needed: say a last word, which this is, and end."""
+    """The session has to end: say a last word and go."""
 
-
-SHUTTING_DOWN = "Shutting down; connect again"
-MAKING_ROOM = "Too many connections, and this one was idle; try again later"
+    def __init__(self, farewell: Farewell) -> None:
+        super().__init__(farewell.value)
+        self.farewell = farewell
 
 
 class Connection(asyncio.Protocol):
@@ -49,7 +60,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self.client = ""
         self.is_tls = False
-        self.is_draining = False
+        self.farewell: Farewell | None = None  # the session ends as soon as it waits, or has answered
         self._unread = bytearray()
         self._inflater: zlib._Decompress | None = None
         self._deflater: zlib._Compress | None = None
@@ -61,6 +72,8 @@ class Connection(asyncio.Protocol):
         self._is_eof = False
         self._is_lost = False
         self._linger: asyncio.TimerHandle | None = None
+        # Counts the connection as an account's; False when that one has too many. The listener's to fill in.
+        self.settle: Callable[[Hashable], bool] = lambda _account: True
 
     # -- what the event loop calls
 
@@ -129,8 +142,8 @@ class Connection(asyncio.Protocol):
     async def wait_readable(self, seconds: float) -> None:
         """Return when there is something to read, or the end of it. Raises `Silent`, `Draining`."""
         while not self.has_unread and not self._is_eof:
-            if self.is_draining:
-                raise Draining(SHUTTING_DOWN)
+            if self.farewell is not None:
+                raise Draining(self.farewell)
             self._waiter = self._loop.create_future()
             self._waiting_since = self._loop.time()
             timer = self._loop.call_later(seconds, self._silent, self._waiter)
@@ -235,9 +248,13 @@ class Connection(asyncio.Protocol):
 
     def drain(self) -> None:
         """Have the session hear that the worker stops, as soon as it waits for its client."""
-        self.is_draining = True
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(Draining(SHUTTING_DOWN))
+        self._say_farewell(Farewell.SHUTTING_DOWN)
+
+    def dismiss(self) -> None:
+        """End: who signed in may not stay. An answer under way is cut soon."""
+        self._say_farewell(Farewell.NOT_ANY_MORE)
+        if self._waiter is None:
+            self._linger = self._loop.call_later(DISMISSED_SECONDS, self.abort)
 
     @property
     def waiting_since(self) -> float | None:
@@ -246,8 +263,11 @@ class Connection(asyncio.Protocol):
 
     def give_way(self) -> None:
         """End: the house is full, and this client is the one that says nothing."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(Draining(MAKING_ROOM))
+        self._say_farewell(Farewell.MAKING_ROOM)
+
+    def let_go(self) -> None:
+        """End: what came so far takes memory that others need, and only a whole command could be refused."""
+        self._say_farewell(Farewell.TOO_MUCH)
 
     def interrupt(self) -> None:
         """Have whoever waits for the client hear `Silent` now."""
@@ -260,6 +280,8 @@ class Connection(asyncio.Protocol):
         if transport is None or self._is_lost or transport.is_closing():
             return
         transport.close()
+        if self._linger is not None:
+            self._linger.cancel()
         self._linger = self._loop.call_later(LINGER_SECONDS, transport.abort)
 
     def abort(self) -> None:
@@ -268,6 +290,11 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     # -- small things
+
+    def _say_farewell(self, farewell: Farewell) -> None:
+        self.farewell = farewell
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(Draining(farewell))
 
     def _has_more_inflated(self) -> bool:
         return self._inflater is not None and bool(self._inflater.unconsumed_tail)

@@ -6,13 +6,16 @@ RFC 9051 6.4.5, RFC 3516 (BINARY), RFC 7162 (CHANGEDSINCE, VANISHED), RFC 8474, 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from postroad.listeners.imap_session import ImapSession
+from postroad.mailstore.breath import Batch
 from postroad.mailstore.flags import Flag, FlagChange
+from postroad.mailstore.summaries import IN_LOOP_BYTES
 from postroad.mailstore.views import EntryState, Told
 from postroad.message.envelope import decode_envelope
 from postroad.message.headers import field_matches
@@ -25,6 +28,10 @@ from postroad.protocols.imap.fetch_items import Section
 from postroad.protocols.imap.sequences import SequenceSet, written
 
 MAILS_AT_ONCE = 500  # whose columns are in memory together
+FIRST_MAILS = 50  # of a fetch: as many more each time as the columns are small
+COLUMNS_AT_ONCE = (
+    1024 * 1024
+)  # bytes of envelopes and structures: those of an ordinary mail take about one KB
 BYTES_AT_ONCE = 1024 * 1024  # of bodies read by one query; a longer piece is read and sent by itself
 
 _STATES_ONLY = frozenset(("UID", "FLAGS", "MODSEQ"))
@@ -60,9 +67,12 @@ async def fetch(session: ImapSession, command: Command) -> str:
     if not asked.items.sections and not set(items) - _STATES_ONLY:
         found = await _fetch_states(session, uids, items, since)
     else:
-        found = 0
-        for start in range(0, len(uids), MAILS_AT_ONCE):
-            found += await _fetch_some(session, asked, items, uids[start : start + MAILS_AT_ONCE], since)
+        found = start = 0
+        batch = Batch(FIRST_MAILS, MAILS_AT_ONCE, COLUMNS_AT_ONCE)
+        while start < len(uids):
+            some = uids[start : start + batch.size]
+            start += len(some)
+            found += await _fetch_some(session, asked, items, some, since, batch)
     if found < expected and asked.changed_since is None and selected.pending:
         return "[EXPUNGEISSUED] Some of them are gone"
     return "Fetched"
@@ -132,7 +142,12 @@ class _Cut:
 
 
 async def _fetch_some(
-    session: ImapSession, asked: Fetch, items: Sequence[str], uids: Sequence[int], since: int
+    session: ImapSession,
+    asked: Fetch,
+    items: Sequence[str],
+    uids: Sequence[int],
+    since: int,
+    batch: Batch,
 ) -> int:
     selected = session.folder()
     sections = asked.items.sections
@@ -143,6 +158,7 @@ async def _fetch_some(
         with_message=bool(sections) or bool(_OF_MESSAGE.intersection(items)),
         changed_since=since,
     )
+    batch.took(sum(len(each.envelope or b"") + len(each.structure or b"") for each in mails))
     marked: dict[int, EntryState] = {}
     if asked.items.marks_seen and not selected.is_read_only:
         marked = await _mark_seen(session, [each.uid for each in mails if not each.flags & Flag.SEEN])
@@ -153,6 +169,7 @@ async def _fetch_some(
     gathered: list[tuple[Told, Part | None, list[_Cut | None]]] = []
     size = 0
     for mail in mails:
+        await session.breath()
         structure = decode_structure(mail.structure) if mail.structure is not None else None
         cuts = [
             _cut(section, structure, prefixes.get(mail.message_id, b"")) if structure is not None else None
@@ -194,8 +211,10 @@ async def _tell(
     small = [
         (mail.message_id, cut)
         for mail, _, cuts in gathered
+        # A mail of which much is asked is read piece by piece, however small each of them is.
+        if sum(cut.size for cut in cuts if cut is not None) <= BYTES_AT_ONCE
         for cut in cuts
-        if cut is not None and cut.size <= BYTES_AT_ONCE
+        if cut is not None
     ]
     wanted = [(message_id, cut.start, cut.end) for message_id, cut in small if cut.end > cut.start]
     read = iter(await session.door.store.views.ranges(wanted)) if wanted else iter(())
@@ -306,6 +325,8 @@ async def _section_value(
     if section.is_decoded:
         yield await _decoded(session, mail, structure, section, cut)
         return
+    if section.what == "HEADER.FIELDS" and cut.holds is None:
+        await _read(session, mail, cut)
     if cut.holds is not None:
         data = cut.holds
         if section.what == "HEADER.FIELDS":
@@ -325,6 +346,13 @@ async def _section_value(
         yield piece
 
 
+async def _read(session: ImapSession, mail: Told, cut: _Cut) -> bytes:
+    """Read a cut's bytes, which it holds from then on."""
+    ranges = await session.door.store.views.ranges([(mail.message_id, cut.start, cut.end)])
+    cut.holds = cut.front + ranges[0]
+    return cut.holds
+
+
 def _chosen_fields(header: bytes, section: Section) -> bytes:
     """The fields named, as they stand, and an empty line (RFC 9051 6.4.5.1)."""
     pieces = [
@@ -340,15 +368,14 @@ async def _decoded(
 ) -> bytes:
     """BINARY and BINARY.SIZE: the part as it was before it was encoded (RFC 3516)."""
     assert structure is not None
-    data = cut.holds
-    if data is None:
-        ranges = await session.door.store.views.ranges([(mail.message_id, cut.start, cut.end)])
-        data = cut.front + ranges[0]
+    data = cut.holds if cut.holds is not None else await _read(session, mail, cut)
     part = find_part(structure, section.numbers) if section.numbers else None
     if part is not None:
         if part.encoding not in _DECODABLE:
             raise ImapNo("That part's encoding is not known", "UNKNOWN-CTE")
-        data = decoded(data, msgspec.structs.replace(part, body_start=0, body_end=len(data)))
+        moved = msgspec.structs.replace(part, body_start=0, body_end=len(data))
+        is_small = len(data) <= IN_LOOP_BYTES
+        data = decoded(data, moved) if is_small else await asyncio.to_thread(decoded, data, moved)
     if section.is_size:
         return f"{section.label} {len(data)}".encode()
     if section.partial is not None:

@@ -7,9 +7,11 @@ RFC 5258 (LIST-EXTENDED), RFC 5819 (LIST-STATUS), RFC 6154 (SPECIAL-USE), RFC 84
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from postroad.listeners.imap_session import ImapSession
 from postroad.mailstore.errors import BadFolderName, NoSuchFolder
+from postroad.mailstore.folder_names import superiors
 from postroad.mailstore.folders import Folder, Role
 from postroad.protocols.imap import names, wire
 from postroad.protocols.imap.commands import Command, ListFolders, Named, Rename, Status, Words
@@ -46,9 +48,11 @@ async def list_folders(session: ImapSession, command: Command) -> str:
         return "That is all"
     folders = await session.door.store.folders.list(session.account_id)
     patterns = _patterns(asked)
+    below = _Below.of(folders, asked)
     for folder in folders:
+        await session.breath()
         if any(pattern.matches(folder.name) for pattern in patterns):
-            told = _listed(session, folder, folders, asked)
+            told = _listed(session, folder, below, asked)
             if told is not None:
                 session.say(told)
                 if asked.status:
@@ -66,11 +70,13 @@ async def lsub(session: ImapSession, command: Command) -> str:
     subscribed = {folder.name for folder in folders if folder.is_subscribed}
     told: set[str] = set()
     for name in sorted(subscribed):
+        await session.breath()
         if any(pattern.matches(name) for pattern in patterns):
             session.say(f'* LSUB () "/" {wire.mailbox(name, session.is_utf8)}')
             told.add(name)
     # RFC 3501 6.3.9: a level that `%` shows, with something subscribed below it that it does not
     for name in sorted(subscribed - told):
+        await session.breath()
         levels = name.split(names.SEPARATOR)
         for depth in range(1, len(levels)):
             above = names.SEPARATOR.join(levels[:depth])
@@ -88,11 +94,30 @@ def _patterns(asked: ListFolders) -> list[names.Pattern]:
     ]
 
 
-def _listed(
-    session: ImapSession, folder: Folder, folders: Sequence[Folder], asked: ListFolders
-) -> str | None:
-    below = [each for each in folders if each.name.startswith(folder.name + names.SEPARATOR)]
-    attributes = ["\\HasChildren" if below else "\\HasNoChildren"]
+@dataclass(frozen=True, slots=True)
+class _Below:
+    """Names with a folder below them; `selected`: with one that RECURSIVEMATCH looks for."""
+
+    any: frozenset[str]
+    selected: frozenset[str]
+
+    @classmethod
+    def of(cls, folders: Sequence[Folder], asked: ListFolders) -> _Below:
+        """Look once at every folder's superiors, not for each at all others."""
+        selected = (
+            each
+            for each in folders
+            if ("SUBSCRIBED" not in asked.selects or each.is_subscribed)
+            and ("SPECIAL-USE" not in asked.selects or each.role in _USES)
+        )
+        return cls(
+            frozenset(above for each in folders for above in superiors(each.name)),
+            frozenset(above for each in selected for above in superiors(each.name)),
+        )
+
+
+def _listed(session: ImapSession, folder: Folder, below: _Below, asked: ListFolders) -> str | None:
+    attributes = ["\\HasChildren" if folder.name in below.any else "\\HasNoChildren"]
     use = _USES.get(folder.role) if folder.role is not None else None
     extended = ""
     is_selected = True
@@ -101,11 +126,7 @@ def _listed(
     if "SUBSCRIBED" in asked.selects and not folder.is_subscribed:
         is_selected = False
     if not is_selected:
-        if "RECURSIVEMATCH" not in asked.selects or not any(
-            ("SUBSCRIBED" not in asked.selects or each.is_subscribed)
-            and ("SPECIAL-USE" not in asked.selects or each.role in _USES)
-            for each in below
-        ):
+        if "RECURSIVEMATCH" not in asked.selects or folder.name not in below.selected:
             return None
         chosen = " ".join(f'"{word}"' for word in ("SUBSCRIBED", "SPECIAL-USE") if word in asked.selects)
         extended = f' ("CHILDINFO" ({chosen}))'

@@ -11,9 +11,10 @@ from functools import partial
 from typing import TypeVar
 
 from postroad.listeners.imap_session import ImapSession
+from postroad.mailstore.breath import Batch
 from postroad.mailstore.views import Told
 from postroad.message.envelope import decode_envelope
-from postroad.message.headers import decode_text, field_matches, parse_message_ids
+from postroad.message.headers import MAX_HEADER_BYTES, decode_text, field_matches, parse_message_ids
 from postroad.message.scan import decode_structure
 from postroad.protocols.imap import ordering, wire
 from postroad.protocols.imap.commands import Command, Returns, Search, Sort, Thread
@@ -24,7 +25,10 @@ from postroad.protocols.imap.sequences import written
 MAX_SAVED = 200_000  # mails a saved result names
 MAX_ORDERED = 200_000  # mails put in order at once; each takes about a kilobyte on the way
 SORTED_AT_ONCE = 1000
-IN_LOOP_MAILS = 2000  # put in order within the loop: a few milliseconds
+FIRST_SORTED = 100  # as many more each time as the columns are small
+COLUMNS_AT_ONCE = 1024 * 1024  # bytes of envelopes and structures
+HEADERS_AT_ONCE = 4 * 1024 * 1024  # bytes of headers read by one query
+IN_LOOP_MAILS = 100  # put in order within the loop: with 100 references each, two milliseconds
 
 T = TypeVar("T")
 
@@ -181,11 +185,16 @@ async def _sortable(
         raise ImapNo(f"At most {MAX_ORDERED} mails are put in order at once", "LIMIT")
     views = session.door.store.views
     found: list[ordering.Sortable] = []
-    for start in range(0, len(uids), SORTED_AT_ONCE):
-        some = uids[start : start + SORTED_AT_ONCE]
+    batch = Batch(FIRST_SORTED, SORTED_AT_ONCE, COLUMNS_AT_ONCE)
+    start = 0
+    while start < len(uids):
+        some = uids[start : start + batch.size]
+        start += len(some)
         mails = await views.told(session.folder().folder_id, some, with_message=True)
-        headers = await _headers(session, mails) if with_references else {}
+        batch.took(sum(len(mail.envelope or b"") + len(mail.structure or b"") for mail in mails))
+        references = await _references_of(session, mails) if with_references else {}
         for mail in mails:
+            await session.breath()
             told = decode_envelope(mail.envelope or b"")
             found.append(
                 ordering.sortable(
@@ -194,16 +203,29 @@ async def _sortable(
                     mail.size_bytes,
                     told,
                     decode_text((told.subject or "").encode("utf-8", "replace")),
-                    _references(headers.get(mail.uid, b"")),
+                    references.get(mail.uid, []),
                 )
             )
     return found
 
 
-async def _headers(session: ImapSession, mails: Sequence[Told]) -> dict[int, bytes]:
-    wanted = [(mail.message_id, 0, decode_structure(mail.structure or b"").body_start) for mail in mails]
-    read = await session.door.store.views.ranges(wanted)
-    return {mail.uid: header for mail, header in zip(mails, read, strict=True)}
+async def _references_of(session: ImapSession, mails: Sequence[Told]) -> dict[int, list[str]]:
+    """The references of mails, from their headers: a few megabytes of those at a time."""
+    found: dict[int, list[str]] = {}
+    some: list[tuple[int, tuple[int, int, int]]] = []
+    size = 0
+    for place, mail in enumerate(mails, 1):
+        await session.breath()
+        end = min(decode_structure(mail.structure or b"").body_start, MAX_HEADER_BYTES)
+        some.append((mail.uid, (mail.message_id, 0, end)))
+        size += end
+        if size >= HEADERS_AT_ONCE or place == len(mails):
+            read = await session.door.store.views.ranges([wanted for _, wanted in some])
+            for (uid, _), header in zip(some, read, strict=True):
+                found[uid] = _references(header)
+                await session.breath()
+            some, size = [], 0
+    return found
 
 
 def _references(header: bytes) -> list[str]:

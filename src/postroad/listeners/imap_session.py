@@ -16,11 +16,13 @@ from postroad.db.pool import DatabaseUnavailable
 from postroad.directory.principals import Principal
 from postroad.listeners.access_metrics import AccessDoorMetrics
 from postroad.listeners.access_sign_in import AccessSignIn
-from postroad.listeners.connection import SHUTTING_DOWN, Connection, Draining, Gone, Silent
-from postroad.listeners.limits import ContentBudget, Network, is_within
+from postroad.listeners.budget import ContentBudget
+from postroad.listeners.connection import Connection, Draining, Farewell, Gone, Silent
+from postroad.listeners.limits import Network, is_within
 from postroad.listeners.tls import ServerTls
 from postroad.mailstore import errors
 from postroad.mailstore.append import Append
+from postroad.mailstore.breath import Breath
 from postroad.mailstore.changes import Changes
 from postroad.mailstore.entries import Entries
 from postroad.mailstore.exact_search import ExactSearch
@@ -131,7 +133,9 @@ class ImapSession:
         self._framing = Framing(door.largest_mail)
         self._out: list[bytes] = []
         self._out_bytes = 0
-        self._held = 0
+        self._share = door.budget.share(connection.client, connection)
+        self._unwatch: Callable[[], None] | None = None
+        self.breath = Breath()
         self._errors = 0
         self.compresses = False  # once this command's answer is out
 
@@ -181,7 +185,10 @@ class ImapSession:
         self._out_bytes += len(data)
 
     async def pace(self) -> None:
-        """Between the pieces of a long answer: send what is gathered, wait for a client that is behind."""
+        """Between the pieces of a long answer: send what is gathered, wait for a client that is behind, and
+        let others be served.
+        """
+        await self.breath()
         if self._out_bytes >= FLUSHED_BYTES:
             self.flush()
             await self.connection.drained()
@@ -220,8 +227,11 @@ class ImapSession:
             self.state = State.SIGNED_IN
 
     def signed_in(self, principal: Principal) -> None:
-        """Somebody is known."""
+        """Somebody is known. Raises `ImapNo` when the account has too many connections."""
+        if not self.connection.settle(principal.principal_id):
+            raise ImapNo("Too many connections of this account", "LIMIT")
         self.principal = principal
+        self._unwatch = self.door.sign_in.watch(principal, self.connection.dismiss)
         self.state = State.SIGNED_IN
         self._framing.is_signed_in = True
         self.log.info("imap.signed-in", account=str(principal.address), client=self.connection.client)
@@ -244,7 +254,10 @@ class ImapSession:
                     case TooLarge():
                         self._refuse_large(framed)
                     case RawCommand():
+                        self._hold(self._framing.held + sum(map(len, framed.pieces)))
                         await self._answer(framed)
+                # Neither what waits unread nor a command that asks nobody makes this task wait by itself.
+                await self.breath()
             self.flush()
         except Gone:
             return
@@ -252,9 +265,11 @@ class ImapSession:
             self.door.metrics.timed_out.inc()
             self._end("Nothing was heard for too long")
         except Draining as reason:
-            self._end(str(reason), "UNAVAILABLE")
+            self._end(str(reason), _FAREWELL_CODES[reason.farewell])
         finally:
-            self._hold(0)
+            self._share.hold(0)
+            if self._unwatch is not None:
+                self._unwatch()
 
     async def _listen(self) -> None:
         self.flush()
@@ -270,13 +285,9 @@ class ImapSession:
         self.flush()
 
     def _hold(self, held: int) -> None:
-        self.door.budget.change(held - self._held)
-        self._held = held
-        if held and not self.door.budget.has_room_for(0):
-            self._held = 0
-            self.door.budget.change(-held)
-            self._end("Too much mail is coming in at once; try again", "LIMIT")
-            raise Gone("no room")
+        if not self._share.hold(held):
+            self._share.hold(0)
+            raise Draining(Farewell.TOO_MUCH)
 
     def _refuse_large(self, refused: TooLarge) -> None:
         self.say(f"{refused.tag} BAD [{refused.code}] {refused.text}")
@@ -323,8 +334,8 @@ class ImapSession:
             self.door.metrics.failures.inc()
             self.write(ImapNo("Something went wrong here", "SERVERBUG").line(command.tag))
         self.door.metrics.answered(command.verb, outcome)
-        if self.connection.is_draining and self.state is not State.ENDED:
-            raise Draining(SHUTTING_DOWN)
+        if self.connection.farewell is not None and self.state is not State.ENDED:
+            raise Draining(self.connection.farewell)
         if self._out_bytes >= FLUSHED_BYTES or self.state is State.ENDED:
             self.flush()
             await self.connection.drained()
@@ -451,6 +462,13 @@ _QUICK: Final = frozenset(
      "UID SEARCH", "SORT", "UID SORT", "THREAD", "UID THREAD")
 )  # fmt: skip
 
+# RFC 5530 3; LIMIT as in RFC 9051 7.1
+_FAREWELL_CODES: Final = {
+    Farewell.SHUTTING_DOWN: "UNAVAILABLE",
+    Farewell.MAKING_ROOM: "UNAVAILABLE",
+    Farewell.TOO_MUCH: "LIMIT",
+    Farewell.NOT_ANY_MORE: "EXPIRED",
+}
 _CODES: Final[tuple[tuple[type[errors.MailStoreError], str], ...]] = (
     (errors.NoSuchFolder, "NONEXISTENT"),
     (errors.NoSuchMessage, "EXPUNGEISSUED"),
@@ -459,6 +477,7 @@ _CODES: Final[tuple[tuple[type[errors.MailStoreError], str], ...]] = (
     (errors.FolderProtected, "CANNOT"),
     (errors.TooManyFolders, "LIMIT"),
     (errors.BadKeyword, "LIMIT"),
+    (errors.TooMuchAsked, "LIMIT"),
     (errors.QuotaExceeded, "OVERQUOTA"),
     (errors.BlobMissing, "SERVERBUG"),
     (errors.BlobsUnavailable, "UNAVAILABLE"),

@@ -6,6 +6,7 @@ importing this file's classes; the composition root joins them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from postroad.protocols.smtp.envelope import Envelope, EnvelopeRecipient, Principal, SessionInfo
@@ -20,6 +21,10 @@ class SignIn(Protocol):
         Raises `SmtpReply`: 535 5.7.8 for wrong credentials, 454 4.7.0 while too many failures are remembered
         or the directory cannot answer, 535 5.7.13 for a disabled account.
         """
+        ...
+
+    def watch(self, principal: Principal, end: Callable[[], None]) -> Callable[[], None]:
+        """Call `end` once who signed in may not stay; returns what stops watching."""
         ...
 
 

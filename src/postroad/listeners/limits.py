@@ -1,12 +1,13 @@
-"""Limits over all connections of a worker: how many, how many of one client, how much content in memory.
+"""Limits over all connections of a worker: how many, of one client, of one account.
 
-Limits are by client first, then over all; a full house asks the idlest to go. In which words somebody is
-turned away is the listener's business.
+Limits are by client first, then by account, then over all; a full house asks the idlest to go, and strangers
+before those who have signed in. In which words somebody is turned away is the listener's business.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Protocol
 
@@ -14,9 +15,6 @@ Network = IPv4Network | IPv6Network
 
 MAX_CONNECTIONS = 2000
 MAX_CONNECTIONS_PER_ADDRESS = 50  # Postfix smtpd_client_connection_count_limit
-# Room for five mails of the largest size at once; past it clients are asked to come back, and nothing is
-# lost.
-MAX_CONTENT_BYTES = 256 * 1024 * 1024
 CLIENT_PREFIX = 64  # one IPv6 customer has at least a /64 (RFC 6177)
 
 
@@ -58,11 +56,16 @@ class Member(Protocol):
         ...
 
 
+_Members = dict[str, dict[Member, None]]  # of each client, in the order they came
+
+
 class Connections:
     """Counts open connections, all together and of each client, and makes room where idle ones fill it.
 
     When a worker is full, the client with the most connections gives up the one that has waited longest:
-    whoever fills a house with half requests loses them to whoever comes with a whole one.
+    whoever fills a house with half requests loses them to whoever comes with a whole one. Those who have
+    signed in (`settle`) are asked only when no stranger can be: a mail program that idles all day is what
+    the house is for.
     """
 
     def __init__(
@@ -72,16 +75,22 @@ class Connections:
         unlimited: Sequence[Network] = (),
         *,
         replaces_own: bool = False,
+        most_per_account: int | None = None,
     ) -> None:
-        """Clients in `unlimited` have no limit of their own; the limit on all connections is for
-        everybody. `replaces_own`: a client at its limit gets a new connection for its idlest one.
+        """Clients in `unlimited` have no limit of their own; the limits on all connections and of an
+        account are for everybody. `replaces_own`: a client at its limit gets a new connection for its
+        idlest one.
         """
         self._most = most
         self._most_per_client = most_per_client
         self._unlimited = tuple(unlimited)
         self._replaces_own = replaces_own
         self._of_client: dict[str, int] = {}
-        self._members: dict[str, dict[Member, None]] = {}  # in the order they came
+        self._most_per_account = most_per_account
+        self._strangers: _Members = {}
+        self._settled: _Members = {}
+        self._accounts: dict[Member, Hashable] = {}
+        self._of_account: Counter[Hashable] = Counter()
         self._gone: set[Member] = set()  # counted out already, not closed yet
         self.open = 0
         self.gave_way = 0
@@ -92,10 +101,12 @@ class Connections:
         if (
             self._of_client.get(key, 0) >= self._most_per_client
             and not is_within(address, self._unlimited)
-            and not (self._replaces_own and self._make_room(key))
+            and not (self._replaces_own and self._make_room(key, self._strangers))
         ):
             return False
-        if self.open >= self._most and not self._make_room(self._fullest()):
+        if self.open >= self._most and not any(
+            self._make_room(_fullest(members), members) for members in (self._strangers, self._settled)
+        ):
             return False
         self._of_client[key] = self._of_client.get(key, 0) + 1
         self.open += 1
@@ -103,7 +114,21 @@ class Connections:
 
     def join(self, address: str, member: Member) -> None:
         """From now on this admitted connection can be asked to make room."""
-        self._members.setdefault(client_key(address), {})[member] = None
+        self._strangers.setdefault(client_key(address), {})[member] = None
+
+    def settle(self, address: str, member: Member, account: Hashable) -> bool:
+        """This connection belongs to somebody now; False, and it stays a stranger's, when that account has
+        too many.
+        """
+        if self._most_per_account is not None and self._of_account[account] >= self._most_per_account:
+            return False
+        key = client_key(address)
+        if member in self._strangers.get(key, ()):
+            _leave(self._strangers, key, member)
+            self._settled.setdefault(key, {})[member] = None
+            self._accounts[member] = account
+            self._of_account[account] += 1
+        return True
 
     def release(self, address: str, member: Member | None = None) -> None:
         """Count an admitted connection out."""
@@ -114,15 +139,10 @@ class Connections:
             self._leave(client_key(address), member)
         self._count_out(client_key(address))
 
-    def _fullest(self) -> str:
-        """The client with the most connections that can be asked."""
-        return max(self._members, key=lambda key: len(self._members[key]), default="")
-
-    def _make_room(self, key: str) -> bool:
+    def _make_room(self, key: str, members: _Members) -> bool:
+        """Ask the idlest of these members of a client to go; False when there is none."""
         waiting = [
-            (since, member)
-            for member in self._members.get(key, ())
-            if (since := member.waiting_since) is not None
+            (since, member) for member in members.get(key, ()) if (since := member.waiting_since) is not None
         ]
         if not waiting:
             return False
@@ -135,11 +155,13 @@ class Connections:
         return True
 
     def _leave(self, key: str, member: Member) -> None:
-        members = self._members.get(key)
-        if members is not None:
-            members.pop(member, None)
-            if not members:
-                del self._members[key]
+        _leave(self._strangers, key, member)
+        _leave(self._settled, key, member)
+        account = self._accounts.pop(member, None)
+        if account is not None:
+            self._of_account[account] -= 1
+            if not self._of_account[account]:
+                del self._of_account[account]
 
     def _count_out(self, key: str) -> None:
         self.open -= 1
@@ -149,17 +171,14 @@ class Connections:
             self._of_client[key] -= 1
 
 
-class ContentBudget:
-    """Counts the bytes of content that all sessions hold in memory together."""
+def _fullest(members: _Members) -> str:
+    """The client with the most of these connections."""
+    return max(members, key=lambda key: len(members[key]), default="")
 
-    def __init__(self, most_bytes: int = MAX_CONTENT_BYTES) -> None:
-        self._most = most_bytes
-        self.held = 0
 
-    def change(self, by: int) -> None:
-        """Count bytes in (positive) or out (negative)."""
-        self.held += by
-
-    def has_room_for(self, size_bytes: int) -> bool:
-        """Whether so many bytes more would fit."""
-        return self.held + size_bytes <= self._most
+def _leave(members: _Members, key: str, member: Member) -> None:
+    found = members.get(key)
+    if found is not None:
+        found.pop(member, None)
+        if not found:
+            del members[key]

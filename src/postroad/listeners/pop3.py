@@ -5,8 +5,8 @@ No rule of the protocol and no SQL here. RFC 1939, RFC 8314.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
@@ -17,7 +17,8 @@ from postroad.directory.principals import Principal
 from postroad.listeners.access import HANDSHAKE_SECONDS, AccessListener, Turned
 from postroad.listeners.access_metrics import AccessDoorMetrics
 from postroad.listeners.access_sign_in import Refused, Why
-from postroad.listeners.connection import Connection, Draining, Gone, Silent
+from postroad.listeners.budget import ContentBudget
+from postroad.listeners.connection import Connection, Draining, Farewell, Gone, Silent
 from postroad.listeners.limits import Connections, Network, is_within
 from postroad.listeners.tls import ServerTls
 from postroad.mailstore.errors import MailStoreError, NoSuchMessage
@@ -57,6 +58,7 @@ class ChecksPasswords(Protocol):
     """What is needed of the directory (`AccessSignIn`)."""
 
     async def check(self, username: str, password: str, client: str) -> Principal: ...
+    def watch(self, principal: Principal, end: Callable[[], None]) -> Callable[[], None]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class Pop3Door:
     tls: ServerTls | None
     idle_seconds: float = IDLE_SECONDS
     sign_in_seconds: float = SIGN_IN_SECONDS
+    budget: ContentBudget = field(default_factory=ContentBudget)
 
 
 def pop3_listener(
@@ -101,6 +104,8 @@ class Pop3Session:
         self._connection = connection
         self._log = structlog.get_logger("pop3")
         self._maildrop: OpenedMaildrop | None = None
+        self._unwatch: Callable[[], None] | None = None
+        self._share = door.budget.share(connection.client, connection)
         self._engine = Pop3Server(
             Pop3Config(
                 door.hostname,
@@ -119,10 +124,13 @@ class Pop3Session:
                 request = engine.next_request()
                 is_cut = engine.has_more
                 await self._send()
+                self._share.hold(0)
                 if engine.is_closed:
                     return
                 if request is not None:
                     await self._serve(request)
+                    if connection.farewell is not None:
+                        raise Draining(connection.farewell)
                 elif not is_cut:
                     if engine.is_mid_line:
                         connection.acknowledge()
@@ -133,8 +141,12 @@ class Pop3Session:
             self._door.metrics.timed_out.inc()
             await self._end("Nothing was heard for too long")
         except Draining as reason:
-            await self._end(f"[SYS/TEMP] {reason}")
+            code = "[AUTH]" if reason.farewell is Farewell.NOT_ANY_MORE else "[SYS/TEMP]"
+            await self._end(f"{code} {reason}")
         finally:
+            self._share.hold(0)
+            if self._unwatch is not None:
+                self._unwatch()
             if self._maildrop is not None:
                 await self._maildrop.close()
 
@@ -166,7 +178,11 @@ class Pop3Session:
                 case SignIn():
                     await self._sign_in(request)
                 case Retrieve():
-                    engine.deliver(await self._content(request))
+                    content = await self._content(request)
+                    # Held until the client has taken it, and slow ones are many.
+                    if not self._share.hold(len(content)):
+                        raise Refused(Why.LATER, "Too many mails are being fetched at once; try again")
+                    engine.deliver(content)
                 case Update():
                     await self._update(request)
             outcome = "ok"
@@ -196,6 +212,8 @@ class Pop3Session:
                 "pop3.sign-in-refused", username=request.username, client=client, reason=refusal.why.value
             )
             raise
+        if not self._connection.settle(principal.principal_id):
+            raise Refused(Why.LATER, "Too many connections of this account")
         opened = await self._door.maildrops.open(principal.account_id)
         listed = Maildrop(opened.uid_validity)
         try:
@@ -205,6 +223,7 @@ class Pop3Session:
             await opened.close()
             raise
         self._maildrop = opened
+        self._unwatch = self._door.sign_in.watch(principal, self._connection.dismiss)
         self._log.info("pop3.signed-in", account=str(principal.address), client=client, mails=listed.count)
         self._engine.signed_in(listed)
 

@@ -15,8 +15,9 @@ import structlog
 
 from postroad.config import Smtp
 from postroad.db.tasks import TaskSupervisor
+from postroad.listeners.budget import ContentBudget
 from postroad.listeners.interfaces import Acceptor, SignIn
-from postroad.listeners.limits import Connections, ContentBudget, Network
+from postroad.listeners.limits import Connections, Network
 from postroad.listeners.smtp_metrics import SmtpMetrics
 from postroad.listeners.smtp_session import Door, SmtpSession
 from postroad.listeners.tls import ServerTls

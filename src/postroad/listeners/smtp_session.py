@@ -13,8 +13,9 @@ from typing import Any, Final, cast
 
 import structlog
 
+from postroad.listeners.budget import ContentBudget, Share
 from postroad.listeners.interfaces import Acceptor, SignIn
-from postroad.listeners.limits import Connections, ContentBudget, Network, is_within
+from postroad.listeners.limits import Connections, Network, is_within
 from postroad.listeners.smtp_metrics import DoorMetrics
 from postroad.listeners.sockets import acknowledge_now
 from postroad.listeners.tls import ServerTls
@@ -51,6 +52,10 @@ _TOO_MANY: Final = SmtpReply(421, "4.7.0", "Too many connections; try again late
 _MAKING_ROOM: Final = SmtpReply(421, "4.7.0", "Too many connections, and this one was idle; try again later")
 _IDLE: Final = SmtpReply(421, "4.4.2", "Nothing was heard for too long; closing")
 _TOO_LONG: Final = SmtpReply(421, "4.4.2", "The session lasted too long without a mail; closing")
+_TOO_MANY_OF_ACCOUNT: Final = SmtpReply(454, "4.7.0", "Too many connections of this account")
+_NOT_ANY_MORE: Final = SmtpReply(
+    421, "4.7.0", "The account or its password has changed; connect and sign in again"
+)
 _DRAINED: Final = SmtpReply(421, "4.3.2", "Shutting down; connect again")
 
 
@@ -100,7 +105,9 @@ class SmtpSession(asyncio.Protocol):
         self._asked_at = 0.0  # when the open question was put to the acceptor
         self._is_overdue = False  # its work is being cancelled for taking too long
         self._result_at = 0.0  # when the session last brought a mail, or began
-        self._held = 0
+        self._share: Share | None = None
+        self._unwatch: Callable[[], None] | None = None
+        self._is_dismissed = False
         self._is_reading = True
         self._is_writable = True
         self._is_handshaking = False
@@ -123,6 +130,7 @@ class SmtpSession(asyncio.Protocol):
             self._close_transport()
             return
         door.connections.join(self._client, self)
+        self._share = door.budget.share(self._client, self)
         door.metrics.admitted.inc()
         door.metrics.open.inc()
         is_tls_first = door.role is Role.SUBMISSIONS
@@ -188,6 +196,8 @@ class SmtpSession(asyncio.Protocol):
         self._is_ended = self._is_lost = True
         if self._timer is not None:
             self._timer.cancel()
+        if self._unwatch is not None:
+            self._unwatch()
         if self._engine is not None:
             self._door.connections.release(self._client, self)
             self._door.metrics.open.dec()
@@ -210,6 +220,18 @@ class SmtpSession(asyncio.Protocol):
     def give_way(self) -> None:
         """Close: the house is full, and this client is the one that says nothing."""
         self._end(_MAKING_ROOM)
+
+    def let_go(self) -> None:
+        """Keep nothing of the mail that is coming: its memory is needed, and its client sends slowly."""
+        engine = self._engine
+        if engine is not None and engine.question is None and engine.state in (State.CONTENT, State.CHUNK):
+            engine.refuse_content(_NO_ROOM)
+
+    def dismiss(self) -> None:
+        """End, once the mail in hand is saved: who signed in may not stay."""
+        self._is_dismissed = True
+        if self._work is None:
+            self._end(_NOT_ANY_MORE)
 
     def drain(self) -> None:
         """End as soon as no mail is in hand."""
@@ -256,6 +278,9 @@ class SmtpSession(asyncio.Protocol):
             if self._is_lost:
                 self._hold(0)
         self._heard_at = self._loop.time()
+        if self._is_dismissed:
+            self._end(_NOT_ANY_MORE)
+            return
         self._settle()
 
     async def _judge(self, question: Question) -> tuple[SmtpReply | None, str]:
@@ -273,7 +298,7 @@ class SmtpSession(asyncio.Protocol):
                 case RecipientGiven():
                     await door.acceptor.recipient(question.envelope, question.recipient, self._session_info())
                 case ContentAnnounced():
-                    if not door.budget.has_room_for(question.size_bytes or 0):
+                    if not door.budget.has_room_for(question.size_bytes or 0, self._loop.time()):
                         refusal = _NO_ROOM
                 case MessageComplete():
                     text = await self._save(question)
@@ -320,6 +345,9 @@ class SmtpSession(asyncio.Protocol):
                 "smtp.sign-in-refused", username=question.username, client=self._client, code=reply.code
             )
             raise
+        if not self._door.connections.settle(self._client, self, principal.account_id):
+            raise _TOO_MANY_OF_ACCOUNT
+        self._unwatch = self._door.sign_in.watch(principal, self.dismiss)
         self._principal = principal
         self._info = None
         self._result_at = self._loop.time()
@@ -419,16 +447,9 @@ class SmtpSession(asyncio.Protocol):
         if self._is_ended:
             self._close_transport()
             return
-        held = engine.bytes_held
-        if held != self._held:
-            self._hold(held)
-            if (
-                not self._door.budget.has_room_for(0)
-                and engine.question is None
-                and engine.state in (State.CONTENT, State.CHUNK)
-            ):
-                engine.refuse_content(_NO_ROOM)
-                self._hold(engine.bytes_held)
+        if not self._hold(engine.bytes_held):
+            self.let_go()
+            self._hold(engine.bytes_held)
         if self._is_writable:
             self._read(True)
         if engine.is_mid_line and not self._tls_version:
@@ -440,10 +461,10 @@ class SmtpSession(asyncio.Protocol):
         if data and self._transport is not None:
             self._transport.write(data)
 
-    def _hold(self, held: int) -> None:
-        """Tell the budget how many bytes of content this session holds."""
-        self._door.budget.change(held - self._held)
-        self._held = held
+    def _hold(self, held: int) -> bool:
+        """Tell the budget how many bytes of content this session holds; False when that is too much."""
+        share = self._share
+        return share is None or share.held == held or share.hold(held)
 
     def _read(self, wanted: bool) -> None:
         transport = self._transport

@@ -28,6 +28,7 @@ from .errors import BlobMissing, BlobsFull, BlobsUnavailable
 LISTED = 1000  # blobs told at once; S3 lists a thousand a call
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _HALF_WRITTEN = ".part"
+_PROBES = "probes"  # objects of `check`; one that stays behind is an orphan, and swept like any
 
 Result = TypeVar("Result")
 
@@ -55,6 +56,9 @@ class BlobStore(Protocol):
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Remove blobs; those already gone are no error."""
+
+    async def check(self) -> None:
+        """Find out whether a blob could be written now. Raises `BlobsFull`, `BlobsUnavailable`."""
 
     def list(self) -> AsyncIterator[list[BlobInfo]]:
         """Tell all blobs in batches of about `LISTED`, in no order."""
@@ -85,6 +89,10 @@ class Blobs:
     async def delete(self, keys: Sequence[str]) -> None:
         """Remove blobs; those already gone are no error. Raises `BlobsUnavailable`."""
         await self._store.delete(keys)
+
+    async def check(self) -> None:
+        """Find out whether a blob could be written now. Raises `BlobsFull`, `BlobsUnavailable`."""
+        await self._store.check()
 
     def list(self) -> AsyncIterator[list[BlobInfo]]:
         """Tell all blobs in batches. Raises `BlobsUnavailable`."""
@@ -118,6 +126,10 @@ class LocalBlobs:
     async def delete(self, keys: Sequence[str]) -> None:
         """Unlink. Not flushed: a blob that comes back after a power cut is an orphan, and swept again."""
         await _in_thread(lambda: self._delete(keys))
+
+    async def check(self) -> None:
+        """Write a byte and take it away again; look whether each directory inside is ours to write in."""
+        await _in_thread(self._check)
 
     async def list(self) -> AsyncIterator[list[BlobInfo]]:
         """Walk the directory, half-written files included: they are orphans as well."""
@@ -168,6 +180,22 @@ class LocalBlobs:
     def _delete(self, keys: Iterable[str]) -> None:
         for key in keys:
             (self._directory / key).unlink(missing_ok=True)
+
+    def _check(self) -> None:
+        place = self._directory.absolute()
+        while not place.exists():
+            place = place.parent  # made when the first large mail comes
+        inside = place.iterdir() if place == self._directory.absolute() and os.access(place, os.R_OK) else ()
+        # `access` asks for the account that we really are: root's command that acts for the owner may more.
+        for each in (place, *(directory for directory in inside if directory.is_dir())):
+            if not os.access(each, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, f"nothing can be written in {each}")
+        if place == self._directory.absolute():
+            probe = place / f"{secrets.token_hex(8)}{_HALF_WRITTEN}"
+            try:
+                probe.write_bytes(b"x")
+            finally:
+                probe.unlink(missing_ok=True)
 
     def _walk(self) -> Iterator[BlobInfo]:
         if not self._directory.is_dir():
@@ -220,6 +248,12 @@ class ObjectBlobs:
         with _object_errors("…"):
             if keys:
                 await obstore.delete_async(self._store, list(keys))
+
+    async def check(self) -> None:
+        """Upload a byte under a name of its own and remove it."""
+        key = f"{_PROBES}/{secrets.token_hex(16)}"
+        await self.put(key, b"x")
+        await self.delete([key])
 
     async def list(self) -> AsyncIterator[list[BlobInfo]]:
         """List the bucket under its prefix."""

@@ -42,6 +42,10 @@ class BadQuery(MailStoreError):
     """A search that cannot be understood; the text says which part."""
 
 
+class TooMuchAsked(MailStoreError):
+    """A search that would take too long; the text says what to leave out."""
+
+
 class QuotaExceeded(MailStoreError):
     """The account has no room for it."""
 

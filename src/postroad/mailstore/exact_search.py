@@ -32,11 +32,15 @@ from ..protocols.imap.search_keys import (
     Size,
     Within,
 )
-from .errors import NoSuchMessage
+from .breath import Batch, Breath
+from .errors import NoSuchMessage, TooMuchAsked
 from .messages import Messages
 from .summaries import IN_LOOP_BYTES
 
 CANDIDATES_AT_ONCE = 500  # mails whose columns are in memory together; an envelope has about 500 bytes
+FIRST_CANDIDATES = 50  # of a search: as many more each time as the columns are small
+COLUMNS_AT_ONCE = 1024 * 1024  # bytes of envelopes and structures
+MAX_NAMED = 500_000  # UIDs in all sets of one search
 BYTES_AT_ONCE = 4 * 1024 * 1024  # of content read by one query; a larger mail is read by itself
 
 _BITS = {"\\seen": 1, "\\answered": 2, "\\flagged": 4, "\\deleted": 8, "\\draft": 16}
@@ -74,7 +78,7 @@ class ExactSearch:
         self._messages = messages
 
     async def find(self, folder_id: int, key: Key, resolve: Resolve) -> list[int]:
-        """Return the UIDs that match, ascending. Raises `BlobsUnavailable`."""
+        """Return the UIDs that match, ascending. Raises `BlobsUnavailable`, `TooMuchAsked`."""
         asking = _Asking(resolve)
         sql = asking.condition(key)
         if sql.is_exact:
@@ -88,14 +92,19 @@ class ExactSearch:
         found: list[int] = []
         rest = _rest(key)
         needs_content = _needs_content(rest)
+        breath = Breath()
         async for candidates in self._candidates(folder_id, sql, asking):
             if needs_content:
                 async for candidate in self._with_content(candidates):
                     if await _decide(rest, candidate, asking):
                         found.append(candidate.uid)
                     candidate.content = None
+                    await breath()
             else:
-                found.extend(each.uid for each in candidates if _matches(rest, each, asking))
+                for candidate in candidates:
+                    if _matches(rest, candidate, asking):
+                        found.append(candidate.uid)
+                    await breath()
         return found
 
     async def highest_mod_sequence(self, folder_id: int, uids: Sequence[int]) -> int:
@@ -114,18 +123,23 @@ class ExactSearch:
     ) -> AsyncIterator[list[_Candidate]]:
         parameters = list(asking.parameters)
         after = 0
+        batch = Batch(FIRST_CANDIDATES, CANDIDATES_AT_ONCE, COLUMNS_AT_ONCE)
+        breath = Breath()
         while True:
+            wanted = batch.size
             rows = await self._database.fetch(
                 "SELECT e.uid, e.message_id, e.flags, e.keywords, e.received_at, e.saved_at, e.size_bytes, "
                 "e.mod_sequence, e.thread, m.envelope, m.structure, now() AS now "
                 "FROM entry e JOIN message m ON m.id = e.message_id "
                 f"WHERE e.folder_id = $1 AND {sql.text} AND e.uid > {after:d} "
-                f"ORDER BY e.uid LIMIT {CANDIDATES_AT_ONCE:d}",
+                f"ORDER BY e.uid LIMIT {wanted:d}",
                 folder_id,
                 *parameters,
             )
-            if rows:
-                yield [
+            batch.took(sum(len(row["envelope"]) + len(row["structure"]) for row in rows))
+            found: list[_Candidate] = []
+            for row in rows:
+                found.append(
                     _Candidate(
                         row["uid"],
                         row["message_id"],
@@ -133,9 +147,11 @@ class ExactSearch:
                         decode_envelope(row["envelope"]),
                         decode_structure(row["structure"]),
                     )
-                    for row in rows
-                ]
-            if len(rows) < CANDIDATES_AT_ONCE:
+                )
+                await breath()
+            if found:
+                yield found
+            if len(rows) < wanted:
                 return
             after = rows[-1]["uid"]
 
@@ -166,7 +182,8 @@ class _Asking:
         self.resolve = resolve
         self.parameters: list[object] = []
         self._needs_message = False
-        self._sets: dict[int, frozenset[int]] = {}
+        self._sets: dict[Within, frozenset[int]] = {}
+        self._named = 0
 
     @property
     def join(self) -> str:
@@ -174,10 +191,17 @@ class _Asking:
 
     def set_of(self, key: Within) -> frozenset[int]:
         """The UIDs of a set, looked up once."""
-        known = self._sets.get(id(key))
+        known = self._sets.get(key)
         if known is None:
-            known = self._sets[id(key)] = frozenset(self.resolve(key))
+            known = self._sets[key] = frozenset(self.resolve(key))
         return known
+
+    def _uids(self, key: Within) -> str:
+        uids = self.set_of(key)
+        self._named += len(uids)
+        if self._named > MAX_NAMED:
+            raise TooMuchAsked(f"the sets of a search name at most {MAX_NAMED} mails together")
+        return self._parameter(sorted(uids))
 
     def condition(self, key: Key) -> _Sql:
         match key:
@@ -196,7 +220,7 @@ class _Asking:
             case HasFlag(flag, is_set):
                 return _Sql(self._flag(flag, is_set))
             case Within():
-                return _Sql(f"e.uid = ANY({self._parameter(sorted(self.set_of(key)))}::bigint[])")
+                return _Sql(f"e.uid = ANY({self._uids(key)}::bigint[])")
             case Day():
                 return self._day(key)
             case Age(seconds, is_older):

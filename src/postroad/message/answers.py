@@ -111,7 +111,7 @@ def reply(
             f"{_html_of(original)}</blockquote>"
         ),
         in_reply_to=summary.message_id,
-        references=_references(summary),
+        references=references_after(summary),
     )
 
 
@@ -145,7 +145,7 @@ def forward(
             f"{_html_of(original)}"
         ),
         attachments=tuple(attachments),
-        references=_references(summary),
+        references=references_after(summary),
     )
 
 
@@ -169,7 +169,7 @@ def _people(mailboxes: Iterable[Mailbox]) -> str:
     return ", ".join(map(str, mailboxes))
 
 
-def _references(summary: MessageSummary) -> tuple[str, ...]:
+def references_after(summary: MessageSummary) -> tuple[str, ...]:
     """RFC 5322 3.6.4: the original's references, or what it answered, and the original itself."""
     before = summary.references or summary.in_reply_to[:1]
     references = [*before, *([summary.message_id] if summary.message_id else [])]

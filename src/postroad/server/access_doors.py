@@ -12,9 +12,10 @@ from postroad.config import Settings
 from postroad.listeners.access import AccessListener
 from postroad.listeners.access_metrics import AccessMetrics
 from postroad.listeners.access_sign_in import AccessSignIn
+from postroad.listeners.budget import ContentBudget
 from postroad.listeners.imap import imap_listener
 from postroad.listeners.imap_session import ImapDoor, MailServices
-from postroad.listeners.limits import Connections, ContentBudget
+from postroad.listeners.limits import Connections
 from postroad.listeners.pop3 import Pop3Door, pop3_listener
 from postroad.listeners.sockets import bind
 from postroad.listeners.tls import ServerTls
@@ -24,11 +25,19 @@ from postroad.server.parts import Parts
 class AccessDoors:
     """All POP3 and IMAP doors of a worker that are on."""
 
-    def __init__(self, settings: Settings, parts: Parts, tls: ServerTls, registry: CollectorRegistry) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        parts: Parts,
+        tls: ServerTls,
+        registry: CollectorRegistry,
+        budget: ContentBudget,
+    ) -> None:
+        """`budget` may be shared with other doors."""
         metrics = AccessMetrics(registry)
         self._listeners = {
-            **_imap(settings, parts, tls, metrics),
-            **_pop3(settings, parts, tls, metrics),
+            **_imap(settings, parts, tls, metrics, budget),
+            **_pop3(settings, parts, tls, metrics, budget),
         }
 
     async def open(self, addresses: Mapping[str, str]) -> None:
@@ -43,7 +52,7 @@ class AccessDoors:
 
 
 def _pop3(
-    settings: Settings, parts: Parts, tls: ServerTls, metrics: AccessMetrics
+    settings: Settings, parts: Parts, tls: ServerTls, metrics: AccessMetrics, budget: ContentBudget
 ) -> dict[str, AccessListener]:
     pop3 = settings.pop3
     connections = Connections(pop3.max_connections, pop3.max_connections_per_address, pop3.unlimited_networks)
@@ -53,11 +62,12 @@ def _pop3(
             Pop3Door(
                 settings.hostname,
                 pop3.plain_auth_networks,
-                AccessSignIn(parts.sign_in, "pop3"),
+                AccessSignIn(parts.sign_in, "pop3", parts.standing),
                 parts.maildrops,
                 metrics.door(name),
                 tls,
                 pop3.idle_seconds,
+                budget=budget,
             ),
             connections,
             parts.tasks,
@@ -67,10 +77,15 @@ def _pop3(
 
 
 def _imap(
-    settings: Settings, parts: Parts, tls: ServerTls, metrics: AccessMetrics
+    settings: Settings, parts: Parts, tls: ServerTls, metrics: AccessMetrics, budget: ContentBudget
 ) -> dict[str, AccessListener]:
     imap = settings.imap
-    connections = Connections(imap.max_connections, imap.max_connections_per_address, imap.unlimited_networks)
+    connections = Connections(
+        imap.max_connections,
+        imap.max_connections_per_address,
+        imap.unlimited_networks,
+        most_per_account=imap.max_connections_per_account,
+    )
     store = MailServices(
         folders=parts.folders,
         entries=parts.entries,
@@ -80,7 +95,6 @@ def _imap(
         search=parts.exact_search,
         changes=parts.changes,
     )
-    budget = ContentBudget()
     return {
         name: imap_listener(
             name,
@@ -88,7 +102,7 @@ def _imap(
                 hostname=settings.hostname,
                 version=version("postroad"),
                 plain_auth_networks=imap.plain_auth_networks,
-                sign_in=AccessSignIn(parts.sign_in, "imap"),
+                sign_in=AccessSignIn(parts.sign_in, "imap", parts.standing),
                 store=store,
                 budget=budget,
                 metrics=metrics.door(name),

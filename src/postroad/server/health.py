@@ -21,7 +21,6 @@ Check: TypeAlias = Callable[[], Awaitable[str | None]]
 
 QUIET_PATHS = ("/healthz", "/readyz", "/metrics")
 QUIET_PREFIXES = ("/static/", "/mail/static/")
-TOKENS = "/t/"  # of readers of campaigns: whoever has one may unsubscribe, so none is logged
 
 log = structlog.get_logger("postroad.server.web")
 
@@ -113,8 +112,6 @@ class Health:
         is_quiet = path in QUIET_PATHS or path.startswith(QUIET_PREFIXES)
         if not is_quiet:
             self._count.answered(method, status, seconds)
-        if path.startswith(TOKENS):
-            return
         write = log.debug if is_quiet else log.info
         client = scope.get("client")
         write(
@@ -125,6 +122,19 @@ class Health:
             milliseconds=round(seconds * 1000, 1),
             client=client[0] if client else None,
         )
+
+
+def remembered(seconds: float, check: Check, monotonic: Callable[[], float] = time.monotonic) -> Check:
+    """A check whose answer is good for so long: for what costs more than a look."""
+    known: tuple[float, str | None] | None = None
+
+    async def ask() -> str | None:
+        nonlocal known
+        if known is None or monotonic() - known[0] >= seconds:
+            known = (monotonic(), await check())
+        return known[1]
+
+    return ask
 
 
 async def answer(

@@ -20,16 +20,23 @@ from postroad.db.notify import Announcer, Listener
 from postroad.db.pool import Database
 from postroad.db.tasks import TaskSupervisor
 from postroad.directory.addresses.accounts import Accounts
+from postroad.directory.addresses.aliases import Aliases
 from postroad.directory.addresses.domains import Domains
+from postroad.directory.addresses.lists import DistributionLists
 from postroad.directory.addresses.resolver import Resolver
+from postroad.directory.identity.administration import Administration
 from postroad.directory.identity.administrators import Administrators
 from postroad.directory.identity.attempts import Attempts
 from postroad.directory.identity.audit import Audit
+from postroad.directory.identity.calls import AnsweredCalls, CallRates
 from postroad.directory.identity.control_accounts import ControlAccounts
+from postroad.directory.identity.integrations import Integrations
 from postroad.directory.identity.known_origins import KnownOrigins
 from postroad.directory.identity.sessions import Sessions
 from postroad.directory.identity.sign_in import SignIn
+from postroad.directory.identity.standing import Standing
 from postroad.directory.identity.tickets import Tickets
+from postroad.directory.identity.tokens import Tokens
 from postroad.directory.passwords import PasswordHashing
 from postroad.dns.lookups import Lookups
 from postroad.events.outbox import Outbox
@@ -46,6 +53,7 @@ from postroad.mailstore.maildrop import Maildrops
 from postroad.mailstore.messages import Messages
 from postroad.mailstore.quota import Quota
 from postroad.mailstore.search import Search
+from postroad.mailstore.statistics import MailStatistics
 from postroad.mailstore.sweeper import Sweeper
 from postroad.mailstore.views import Views
 from postroad.server.jobs import Job
@@ -73,11 +81,18 @@ class Parts:
     domains: Domains
     resolver: Resolver
     sign_in: SignIn
+    standing: Standing
     sessions: Sessions
     administrators: Administrators
     control_accounts: ControlAccounts
+    administration: Administration
+    integrations: Integrations
+    tokens: Tokens
+    call_rates: CallRates
+    answered_calls: AnsweredCalls
     audit: Audit
     tickets: Tickets
+    blobs: Blobs
     folders: Folders
     entries: Entries
     messages: Messages
@@ -86,6 +101,7 @@ class Parts:
     views: Views
     exact_search: ExactSearch
     quota: Quota
+    mail_statistics: MailStatistics
     correspondents: Correspondents
     search: Search
     changes: Changes
@@ -161,6 +177,7 @@ async def open_parts(
                 above=campaigns.returns,
             )
         )
+        engine.taking_in.connect(transport.acceptance)
         oa_sql = open_oa_sql(
             settings,
             database=database,
@@ -174,6 +191,9 @@ async def open_parts(
         sweeper = Sweeper(database, blobs, clock)
         attempts = Attempts(database, settings.sign_in)
         audit = Audit(database, timedelta(days=settings.audit.days))
+        tokens = Tokens(database)
+        call_rates = CallRates(database, settings.api.calls_per_minute)
+        answered_calls = AnsweredCalls(database)
         yield Parts(
             clock=clock,
             tasks=tasks,
@@ -182,11 +202,20 @@ async def open_parts(
             domains=domains,
             resolver=resolver,
             sign_in=sign_in,
+            standing=Standing(database, listener),
             sessions=sessions,
             administrators=Administrators(database, hashing),
             control_accounts=ControlAccounts(database, hashing, sign_in),
+            administration=Administration(
+                database, domains, accounts, Aliases(database), DistributionLists(database)
+            ),
+            integrations=Integrations(database, hashing),
+            tokens=tokens,
+            call_rates=call_rates,
+            answered_calls=answered_calls,
             audit=audit,
             tickets=tickets,
+            blobs=blobs,
             folders=folders,
             entries=entries,
             messages=messages,
@@ -195,6 +224,7 @@ async def open_parts(
             views=Views(database, blobs),
             exact_search=ExactSearch(database, messages),
             quota=quota,
+            mail_statistics=MailStatistics(database),
             correspondents=Correspondents(database),
             search=Search(database, messages),
             changes=changes,
@@ -209,6 +239,9 @@ async def open_parts(
                 Job("known origins", timedelta(hours=6), KnownOrigins(database).sweep),
                 Job("audit log", timedelta(hours=6), audit.sweep),
                 Job("sessions", timedelta(hours=1), sessions.sweep),
+                Job("API tokens", timedelta(minutes=30), tokens.sweep),
+                Job("API calls counted", timedelta(minutes=10), call_rates.sweep),
+                Job("API answers", timedelta(hours=1), answered_calls.sweep),
                 Job("sign-on tickets", timedelta(minutes=10), tickets.sweep),
                 Job(REMOVING_BLOBS[0], timedelta(minutes=1), sweeper.sweep),
                 Job(REMOVING_BLOBS[1], timedelta(hours=6), sweeper.sweep_blobs),

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry
 
 from postroad.config import Settings
-from postroad.listeners.limits import Connections, ContentBudget
+from postroad.listeners.budget import ContentBudget
+from postroad.listeners.limits import Connections
 from postroad.listeners.sign_in import SmtpSignIn
 from postroad.listeners.smtp import SmtpDoorConfig, SmtpListener, limits_of
 from postroad.listeners.smtp_metrics import SmtpMetrics
@@ -23,14 +24,24 @@ _DOORS = {"smtp": Role.MX, "submission": Role.SUBMISSION, "submissions": Role.SU
 class SmtpDoors:
     """All SMTP doors of a worker that are on."""
 
-    def __init__(self, settings: Settings, parts: Parts, tls: ServerTls, registry: CollectorRegistry) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        parts: Parts,
+        tls: ServerTls,
+        registry: CollectorRegistry,
+        budget: ContentBudget,
+    ) -> None:
+        """`budget` may be shared with other doors."""
         smtp = settings.smtp
         limits = limits_of(smtp)
-        sign_in = SmtpSignIn(parts.sign_in)
+        sign_in = SmtpSignIn(parts.sign_in, parts.standing)
         connections = Connections(
-            smtp.max_connections, smtp.max_connections_per_address, smtp.unlimited_networks
+            smtp.max_connections,
+            smtp.max_connections_per_address,
+            smtp.unlimited_networks,
+            most_per_account=smtp.max_connections_per_account,
         )
-        budget = ContentBudget()
         metrics = SmtpMetrics(registry)
         self._listeners = {
             door: SmtpListener(

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+import asyncpg
 import msgspec
 import structlog
 
@@ -50,6 +51,10 @@ KILL_AFTER_SECONDS = 3.0  # on top of `drain_seconds`
 log = structlog.get_logger("postroad.server.supervisor")
 
 
+class DatabaseRefuses(Exception):
+    """The settings' database does not let us in; the message says what it said."""
+
+
 class AlreadyRunning(Exception):
     """Another server runs on this data directory."""
 
@@ -67,6 +72,7 @@ def serve(settings: Settings) -> int:
             return asyncio.run(Supervisor(settings, state).run())
     except (
         AlreadyRunning,
+        DatabaseRefuses,
         BadCertificate,
         BadListenAddress,
         PortTaken,
@@ -193,6 +199,11 @@ class Supervisor:
                 log.warning("database_unavailable", reason=str(error), retry_seconds=delay)
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, LAST_DELAY)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                # It answers, and will answer the same again: a wrong name, password or option.
+                raise DatabaseRefuses(
+                    f"the database refuses: {error}; mend `database` in the settings"
+                ) from error
         await publish(self._settings, dsn, self._place(dsn))
         self._state_file.write_bytes(
             msgspec.json.encode({"process_id": os.getpid(), "addresses": doors.addresses})

@@ -21,12 +21,15 @@ import uvloop
 from postroad.db.migrate import read_migrations
 from postroad.db.pool import DatabaseUnavailable
 from postroad.db.tasks import TaskSupervisor
+from postroad.listeners.budget import ContentBudget
 from postroad.listeners.limits import Connections
 from postroad.listeners.tls import BadCertificate, ServerTls
+from postroad.mailstore.errors import BlobsUnavailable
 from postroad.server import logs
 from postroad.server.access_doors import AccessDoors
+from postroad.server.bodies import BoundedBodies
 from postroad.server.certificate import CertificateFiles
-from postroad.server.health import App, Check, Health
+from postroad.server.health import App, Check, Health, remembered
 from postroad.server.jobs import keep_running
 from postroad.server.metrics import Scrape, WorkerMetrics, queue_gauges, share_counters
 from postroad.server.pages import open_pages, open_public
@@ -38,7 +41,8 @@ from postroad.server.web_door import WebServer, bind_web, web_server
 
 STATE_SECONDS = 5.0  # how often memory and pool are written down
 CERTIFICATE_SECONDS = 10.0  # how often the certificate's files are looked at
-CHECK_SECONDS = 2.0  # a database slower than this is not ready
+CHECK_SECONDS = 2.0  # a database or a blob store slower than this is not ready
+BLOBS_SECONDS = 15.0  # how old the answer about the blob store may be: a bucket is asked for money
 # Objects made between collections: nearly all garbage here goes by reference counts. With Python's 700,
 # collecting took 8 % of a worker that accepts at full speed.
 COLLECT_EVERY = 50_000
@@ -107,10 +111,14 @@ class Worker:
                     self._tasks,
                 )
             )
-            smtp = SmtpDoors(self._settings, parts, self._tls, self._metrics.registry)
-            access = AccessDoors(self._settings, parts, self._tls, self._metrics.registry)
+            settings, registry = self._settings, self._metrics.registry
+            # Whatever is set, the largest mail has room, and another one beside it.
+            content = ContentBudget(max(settings.content_bytes, 2 * settings.smtp.max_size_bytes))
+            smtp = SmtpDoors(settings, parts, self._tls, registry, content)
+            access = AccessDoors(settings, parts, self._tls, registry, content)
             pages = open_pages(self._settings, parts)
-            webs = self._web_servers(parts, pages)
+            bodies = BoundedBodies(pages, content, ContentBudget(settings.web.max_uploads_bytes), loop.time)
+            webs = self._web_servers(parts, bodies)
             async with asyncio.TaskGroup() as group:
                 for server, door in webs:
                     group.create_task(server.serve(bind_web(self._spec.addresses[door])))
@@ -119,6 +127,7 @@ class Worker:
                 keep = self._tasks.keep
                 helpers = [
                     keep("indexer", parts.indexer.run),
+                    keep("standing of sessions", parts.standing.run),
                     keep("websent", parts.oa_sql.outgoing.run),
                     keep("OA role", parts.oa_sql.watch.run),
                     keep("imports of contacts", parts.campaigns.imports.run),
@@ -158,10 +167,11 @@ class Worker:
             parts.database,
             [partial(queue_gauges, parts.transport.queued_mails)],
         )
-        app: App = Health(
-            open_public(self._settings, parts, pages),
+        health: App = Health(
+            pages,
             checks={
                 "database": self._check_database(parts),
+                "blobs": remembered(BLOBS_SECONDS, self._check_blobs(parts)),
                 "doors": self._check_doors,
                 "tasks": self._tasks.trouble,
             },
@@ -169,6 +179,7 @@ class Worker:
             count=self._metrics,
             metrics_networks=self._settings.web.metrics_networks,
         )
+        app = open_public(self._settings, parts, health, self._metrics.answered)
         grace = self._settings.drain_seconds * GRACE_SHARE
         web = self._settings.web
         places = Connections(
@@ -193,6 +204,17 @@ class Worker:
             except (DatabaseUnavailable, TimeoutError) as error:
                 return str(error) or "no answer in time"
             return None if version == self._schema else f"schema {version}, wanted {self._schema}"
+
+        return check
+
+    def _check_blobs(self, parts: Parts) -> Check:
+        async def check() -> str | None:
+            try:
+                async with asyncio.timeout(CHECK_SECONDS):
+                    await parts.blobs.check()
+            except (BlobsUnavailable, TimeoutError) as error:
+                return str(error) or "no answer in time"
+            return None
 
         return check
 

@@ -16,6 +16,7 @@ from postroad.db.group_commit import GroupCommit
 from postroad.db.notify import Listener
 from postroad.db.pool import Database
 from postroad.db.tasks import TaskSupervisor
+from postroad.directory.addresses.list_load import ListLoad
 from postroad.directory.addresses.resolver import Resolver
 from postroad.dns.lookups import Lookups
 from postroad.events.outbox import Outbox
@@ -175,6 +176,7 @@ class Transport:
             relay_networks=settings.smtp.relay_networks,
             forwarder_networks=settings.smtp.forwarder_networks,
             own_domains=settings.smtp.own_domains,
+            list_load=ListLoad(near.database, settings.smtp.max_list_copies_per_hour),
             clock=clock,
         )
         self.submission = Submission(self.acceptance)

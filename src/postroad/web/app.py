@@ -21,10 +21,13 @@ from postroad.config import Web
 from postroad.directory.addresses.accounts import Accounts
 from postroad.directory.identity.sessions import Sessions
 from postroad.directory.identity.sign_in import SignIn
+from postroad.directory.identity.standing import Standing
+from postroad.mailstore.answered import Answered
 from postroad.mailstore.append import Append
 from postroad.mailstore.entries import Entries
 from postroad.mailstore.folders import Folders
 from postroad.mailstore.messages import Messages
+from postroad.mailstore.parts import MessageParts
 from postroad.mailstore.quota import Quota
 from postroad.mailstore.search import Search
 from postroad.transport.accepting.submission import Submission
@@ -35,7 +38,6 @@ from postroad.web.mail.drafts import Drafts
 from postroad.web.mail.handover import Handover
 from postroad.web.mail.listing import Listing
 from postroad.web.mail.live import ChangeFeed, Live
-from postroad.web.mail.message_parts import MessageParts
 from postroad.web.mail.reading import ReadingPages
 from postroad.web.mail.sign_on import SignOn
 from postroad.web.mail.signing_in import SigningIn
@@ -69,13 +71,15 @@ class Services:
     people: People
     submission: Submission
     approvals: Approvals = field(default_factory=NothingWaits)
+    standing: Standing | None = None  # without it a live stream outlives its session for a minute
 
 
 class WebApplication:
     """The ASGI callable. Call `stop` when the process begins to drain: it ends the live streams."""
 
-    def __init__(self, app: ASGIApp, live: Live, pages: Pages) -> None:
+    def __init__(self, app: ASGIApp, live: Live, pages: Pages, on_stop: Callable[[], None]) -> None:
         self._app = app
+        self._on_stop = on_stop
         self._live = live
         self._pages = pages
 
@@ -90,6 +94,7 @@ class WebApplication:
     def stop(self) -> None:
         """End the live streams, which would never end by themselves."""
         self._live.stop()
+        self._on_stop()
 
 
 def create_app(
@@ -100,9 +105,11 @@ def create_app(
     monotonic: Callable[[], float] = time.monotonic,
     beside: Callable[[SignOn], Sequence[BaseRoute]] = lambda _: (),
     sign_on_hosts: Collection[str] = (),
+    on_stop: Callable[[], None] = lambda: None,
 ) -> WebApplication:
     """Build the webmail. `beside` makes the routes of bridges that lead into it; they come first.
 
+    `on_stop` ends what these keep open when the process begins to drain.
     Pages on `sign_on_hosts` may sign somebody on in place of somebody else without a question.
     """
     pages = Pages(Assets.load(), vocabulary)
@@ -110,7 +117,9 @@ def create_app(
     surroundings = Surroundings(services.folders, services.quota)
     listing = Listing(visits, surroundings, services.entries, services.search)
     parts = MessageParts(services.messages)
-    live = Live(visits, services.changes, services.sessions, monotonic)
+    live = Live(
+        visits, services.changes, services.sessions, monotonic, services.standing, settings.max_streams
+    )
     drafts = Drafts(services.folders, services.entries, services.messages, services.append, clock)
     handover = Handover(visits, services.sign_in, services.sessions, settings.session_seconds)
     sign_on = SignOn(
@@ -138,8 +147,7 @@ def create_app(
             visits,
             surroundings,
             drafts,
-            services.entries,
-            services.messages,
+            Answered(services.entries, services.messages),
             services.people,
             services.submission,
             settings.max_upload_bytes,
@@ -156,7 +164,7 @@ def create_app(
     )
     # The redirect would repeat the query string of a mistyped address, passwords included.
     app.router.redirect_slashes = False
-    return WebApplication(app, live, pages)
+    return WebApplication(app, live, pages, on_stop)
 
 
 async def _to_mail(request: Request) -> Response:

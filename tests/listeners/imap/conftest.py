@@ -20,9 +20,10 @@ from postroad.directory.principals import Kind, Principal
 from postroad.listeners.access import AccessListener
 from postroad.listeners.access_metrics import AccessMetrics
 from postroad.listeners.access_sign_in import AccessSignIn
+from postroad.listeners.budget import ContentBudget
 from postroad.listeners.imap import imap_listener
 from postroad.listeners.imap_session import ImapDoor, MailServices
-from postroad.listeners.limits import Connections, ContentBudget
+from postroad.listeners.limits import Connections
 from postroad.listeners.sockets import bind
 from postroad.listeners.tls import ServerTls
 from postroad.mailstore.append import Append
@@ -143,7 +144,15 @@ Opener = Callable[[], Awaitable[House]]
 
 
 @pytest.fixture
-async def house(database: Database, certificate: ServerTls, tmp_path: Path) -> AsyncIterator[House]:
+def budget() -> ContentBudget:
+    """What all doors of a house may hold in memory."""
+    return ContentBudget(1_500_000)
+
+
+@pytest.fixture
+async def house(
+    database: Database, certificate: ServerTls, tmp_path: Path, budget: ContentBudget
+) -> AsyncIterator[House]:
     """Two workers over one database, with the account anna@test.example."""
     blobs = Blobs(str(tmp_path / "blobs"))
     store = Store(database, blobs, tmp_path / "blobs")
@@ -171,7 +180,7 @@ async def house(database: Database, certificate: ServerTls, tmp_path: Path) -> A
                     search=ExactSearch(database, store.messages),
                     changes=changes,
                 ),
-                budget=ContentBudget(),
+                budget=budget,
                 metrics=metrics.door(name),
                 tls=certificate,
                 largest_mail=LARGEST,

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from contextlib import suppress
 from pathlib import Path
+
+import pytest
+from starlette.requests import ClientDisconnect
+from starlette.types import Message
 
 from postroad.config import Web
 from postroad.db.pool import Database
 from postroad.mailstore.flags import Flag
 from postroad.mailstore.folders import Role
 from postroad.message.summary import summarise
+from postroad.web.mail.composing import MAX_UPLOADS
 from tests.web.client import Visitor
 from tests.web.conftest import LIN, Lin
 from tests.web.house import House, open_house
@@ -221,3 +228,62 @@ async def test_a_mail_of_ones_own_text_is_plain_when_chosen(house: House, lin: L
     assert b"line one\r\nline two" in content
     assert b"Importance: high" in content
     assert b"Disposition-Notification-To:" in content
+
+
+async def test_unfinished_uploads_of_an_account_have_an_end(house: House, lin: Lin) -> None:
+    statuses: list[int] = []
+    reading = [asyncio.Event() for _ in range(MAX_UPLOADS)]
+    go_on = asyncio.Event()
+
+    async def half_an_upload(number: int) -> None:
+        begins = True
+
+        async def receive() -> Message:
+            nonlocal begins
+            if begins:
+                begins = False
+                return {"type": "http.request", "body": b"--mark\r\nContent-Disp", "more_body": True}
+            reading[number].set()
+            await go_on.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            statuses.append(message.get("status", 0))
+
+        headers = {"content-type": "multipart/form-data; boundary=mark", "x-csrf-token": lin.visitor.csrf}
+        scope = lin.visitor.scope("POST", "/mail/compose/attachments", headers, 1_000)
+        with suppress(ClientDisconnect):
+            await house.app(scope, receive, send)
+
+    halves = [asyncio.ensure_future(half_an_upload(number)) for number in range(MAX_UPLOADS)]
+    async with asyncio.timeout(20):
+        for each in reading:
+            await each.wait()
+    refused = await lin.visitor.upload("/mail/compose/attachments", FORM, "a.txt", b"file")
+    assert refused.status == 429
+    assert "other files" in refused.json()["error"]
+    go_on.set()
+    await asyncio.gather(*halves)
+    assert (await lin.visitor.upload("/mail/compose/attachments", FORM, "a.txt", b"file")).status == 200
+
+
+async def test_a_mail_has_so_many_files(house: House, lin: Lin, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("drafts", "composing"):
+        monkeypatch.setattr(f"postroad.web.mail.{module}.MAX_ATTACHMENTS", 2)
+    fields: dict[str, str | list[str]] = dict(FORM)
+    for name in ("a.txt", "b.txt"):
+        kept = (await lin.visitor.upload("/mail/compose/attachments", fields, name, b"file")).json()
+        fields = {**FORM, "draft": kept["draft"], "keep": [file["section"] for file in kept["attachments"]]}
+    over = await lin.visitor.upload("/mail/compose/attachments", fields, "c.txt", b"file")
+    assert over.status == 413
+    assert "2" in over.json()["error"]
+
+
+async def test_saves_at_once_of_one_draft_take_turns(house: House, lin: Lin) -> None:
+    first = (await lin.visitor.act("/mail/compose/save", FORM)).json()
+    answers = await asyncio.gather(
+        *(lin.visitor.act("/mail/compose/save", {**FORM, "draft": first["draft"]}) for _ in range(8))
+    )
+    assert sorted(answer.status for answer in answers) == [200] + [409] * 7
+    [entry] = await house.entries.page(lin.id, await house.folder(lin.id, Role.DRAFTS))
+    assert entry

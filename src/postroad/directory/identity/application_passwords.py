@@ -1,7 +1,7 @@
 """Application passwords: random tokens for one device or program each; the SQL of `application_password`.
 
-120 random bits need no slow hash: SHA-256 is stored. They open SMTP, IMAP and POP3, never the web, where
-they could be used to change the account's own password.
+120 random bits need no slow hash: SHA-256 is stored. They open SMTP, IMAP and POP3, and get tokens of the
+JSON API that are good for mail; never the web, where they could be used to change the account's own password.
 """
 
 from __future__ import annotations

@@ -41,6 +41,7 @@ class Session:
     """
 
     principal: PrincipalId
+    credential_version: int
     name: str
     mailbox: Address | None
     display_name: str
@@ -123,7 +124,7 @@ class Sessions:
         token_hash = _hash(token)
         row = await self._database.fetchrow(
             """
-            SELECT s.kind, s.principal_id, coalesce(account.address, c.name) AS name,
+            SELECT s.kind, s.principal_id, s.credential_version, coalesce(account.address, c.name) AS name,
                    coalesce(account.display_name, administrator.display_name, '') AS display_name,
                    coalesce(account.language, administrator.language) AS language,
                    s.csrf_token, s.created_at, s.last_seen_at, s.expires_at
@@ -195,6 +196,7 @@ def _session(row: asyncpg.Record, expires_at: datetime) -> Session:
     kind = Kind(row["kind"])
     return Session(
         PrincipalId(kind, row["principal_id"]),
+        row["credential_version"],
         row["name"],
         Address.parse(row["name"]) if kind in BY_ADDRESS else None,
         row["display_name"],

@@ -43,12 +43,13 @@ from postroad.directory.principals import (
 )
 from postroad.message.address import Address
 
-Entrance = Literal["smtp", "imap", "pop3", "web", "api", "control"]
+# "json-api" is where programs get tokens that open a mailbox, "api" the bulk-mail API.
+Entrance = Literal["smtp", "imap", "pop3", "web", "api", "control", "json-api"]
 
 # The password comes with every call here: beginning the count anew each time would cost a write a call.
 STATELESS_ENTRANCES: frozenset[Entrance] = frozenset({"api"})
 MAIL_ENTRANCES: frozenset[Entrance] = frozenset(
-    {"smtp", "imap", "pop3"}
+    {"smtp", "imap", "pop3", "json-api"}
 )  # where application passwords are good
 REMEMBERED_SECONDS = 300.0
 MAX_REMEMBERED = 20_000
@@ -181,7 +182,9 @@ class SignIn:
         if entrance in MAIL_ENTRANCES and (token := self._token(credential, password)) is not None:
             # Nobody guesses 120 random bits: no limit keeps a device out while others guess at the password.
             await self._note_use(token)
-            principal = credential.opened_by("application-password")
+            principal = replace(
+                credential.opened_by("application-password"), application_password_id=token.id
+            )
         else:
             await self._check_password(credential, key, password, attempt, entrance, takes_md5)
         if credential.is_disabled:

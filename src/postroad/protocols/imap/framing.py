@@ -65,8 +65,8 @@ class Framing:
 
     @property
     def held(self) -> int:
-        """Bytes in memory."""
-        return len(self._data) + self._literal_bytes
+        """Bytes in memory: what has come, not what was announced."""
+        return len(self._data) + self._literal_bytes - (self._awaited or 0)
 
     @property
     def is_mid_command(self) -> bool:

@@ -74,41 +74,31 @@ def canonical(name: str) -> str:
 class Pattern:
     """A pattern of LIST: `*` is anything, `%` anything within a level. INBOX fits in any case.
 
-    Matched by keeping all places where the pattern may stand: a regular expression would try their
-    combinations, and `*a*a*a*a` would take for ever on a name of many a.
+    Matched by keeping all places where the pattern may stand, as the bits of one number: a regular expression
+    would try their combinations, and `*a*a*a*a` would take for ever on a name of many a.
     """
 
-    __slots__ = ("_text",)
+    __slots__ = ("_end", "_marks", "_stars", "_wild")
 
     def __init__(self, text: str) -> None:
-        wild = re.sub(r"\*[*%]*|%+", lambda match: "*" if "*" in match[0] else "%", text[:MAX_PATTERN])
-        self._text = canonical(wild)
+        wild = re.sub(r"[*%]+", lambda match: "*" if "*" in match[0] else "%", text[:MAX_PATTERN])
+        self._marks: dict[str, int] = {}  # where each letter of the pattern stands
+        for place, mark in enumerate(canonical(wild)):
+            self._marks[mark] = self._marks.get(mark, 0) | 1 << place
+        self._stars = self._marks.pop("*", 0)
+        self._wild = self._stars | self._marks.pop("%", 0)
+        self._end = 1 << len(wild)
 
     def matches(self, name: str) -> bool:
         """Whether a whole name fits."""
-        text = self._text
-        places = self._closed({0})
+        places = self._closed(1)
         for letter in name:
-            following = set()
-            for place in places:
-                if place == len(text):
-                    continue
-                mark = text[place]
-                if mark == "*" or (mark == "%" and letter != SEPARATOR):
-                    following.add(place)
-                elif mark == letter and mark != "%":
-                    following.add(place + 1)
-            places = self._closed(following)
+            stays = self._stars if letter == SEPARATOR else self._wild
+            places = self._closed(places & stays | (places & self._marks.get(letter, 0)) << 1)
             if not places:
                 return False
-        return len(text) in places
+        return bool(places & self._end)
 
-    def _closed(self, places: set[int]) -> set[int]:
-        """A wildcard may stand for nothing."""
-        text = self._text
-        closed = set(places)
-        for place in places:
-            while place < len(text) and text[place] in "*%":
-                place += 1
-                closed.add(place)
-        return closed
+    def _closed(self, places: int) -> int:
+        """A wildcard may stand for nothing; no two of them stand together."""
+        return places | (places & self._wild) << 1

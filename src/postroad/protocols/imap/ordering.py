@@ -99,17 +99,15 @@ def base_subject(subject: str) -> tuple[str, bool]:
         while True:
             length = len(text)
             text = text.lstrip()
-            leader = 0
+            leader = last = 0
             while (blob := _BLOB.match(text, leader)) is not None:
-                leader = blob.end()
+                last, leader = leader, blob.end()
             refwd = _REFWD.match(text, leader)
             if refwd is not None:
                 text = text[refwd.end() :]
                 is_reply = True
-            else:
-                blob = _BLOB.match(text)
-                if blob is not None and text[blob.end() :].strip():
-                    text = text[blob.end() :]
+            else:  # the blobs go as well, but for the last one where nothing stands behind it
+                text = text[leader if text[leader:].strip() else last :]
             if len(text) == length:
                 break
         forward = _FORWARD.match(text)
@@ -327,15 +325,21 @@ def write_references(roots: Sequence[_Node], number: dict[int, int]) -> str:
 
 
 def _thread(root: _Node, number: dict[int, int]) -> str:
-    # Without recursion down a chain of answers: it may be a thousand long.
+    # Without recursion: a chain of answers may be a thousand long, and branch at each of them.
     pieces: list[str] = []
-    node = root
-    while True:
-        if node.mail is not None:
-            pieces.append(str(number[node.mail.uid]))
-        if not node.children:
-            return " ".join(pieces)
-        if len(node.children) > 1:
-            branches = "".join(f"({_thread(child, number)})" for child in node.children)
-            return f"{' '.join(pieces)} {branches}" if pieces else branches
-        node = node.children[0]
+    waiting: list[_Node | str] = [root]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, str):
+            pieces.append(each)
+            continue
+        if each.mail is not None:
+            pieces.append(str(number[each.mail.uid]))
+            if each.children:
+                pieces.append(" ")
+        if len(each.children) > 1:
+            for child in reversed(each.children):
+                waiting += (")", child, "(")
+        else:
+            waiting += each.children
+    return "".join(pieces)

@@ -15,6 +15,7 @@ from postroad.protocols.imap.sequences import SequenceSet
 MAX_KEYS = 500  # of one program
 MAX_DEPTH = 30
 MAX_NEEDLE = 1000  # bytes of a text looked for
+MAX_NEEDLES = 50  # texts looked for in one program: each may mean a look through every mail
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ class Program:
 class _Reader:
     def __init__(self, cursor: Cursor) -> None:
         self.cursor = cursor
-        self.count = 0
+        self.count = self.needles = 0
         self.asks_mod_sequence = False
 
     def keys(self, depth: int, closes: bool) -> Key:
@@ -232,6 +233,9 @@ class _Reader:
         return ModSequence(cursor.number())
 
     def needle(self) -> str:
+        self.needles += 1
+        if self.needles > MAX_NEEDLES:
+            raise ImapNo(f"A search looks for at most {MAX_NEEDLES} texts", "LIMIT")
         found = self.cursor.bytes_astring()
         if len(found) > MAX_NEEDLE:
             raise ImapNo(f"A text has at most {MAX_NEEDLE} bytes", "LIMIT")

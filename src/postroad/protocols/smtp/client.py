@@ -370,7 +370,10 @@ class SmtpClient:
         """Make the content fit to be sent and settle who cannot be served here; return whether anybody is
         left.
         """
-        # Whatever is stored elsewhere, a bare CR or LF never leaves this house: it would smuggle.
+        # Whatever is stored elsewhere, a bare CR or LF never leaves this house: it would smuggle. Nor does
+        # NUL, which some hosts drop: a dot behind one would then stand at the beginning of its line.
+        if b"\0" in job.content:
+            job.content = job.content.replace(b"\0", b"")
         if has_bare_line_ends(job.content):
             job.content = with_crlf(job.content)
         if job.content and not job.content.endswith(b"\r\n"):

@@ -7,7 +7,7 @@ RFC 5321 (envelope), RFC 3461 (DSN), RFC 6152 (8BITMIME), RFC 6531 (SMTPUTF8), R
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from postroad.message.address import Address
 
@@ -62,10 +62,14 @@ class EnvelopeRecipient:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who signed in: the account's id and its own address."""
+    """Who signed in: the account's id and its own address.
+
+    `signed_in_as` is what the directory knows a session's person by; nobody else looks at it.
+    """
 
     account_id: int
     address: Address
+    signed_in_as: object = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

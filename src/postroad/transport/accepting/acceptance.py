@@ -69,6 +69,14 @@ class Room(Protocol):
         ...
 
 
+class Load(Protocol):
+    """What strangers' mail makes of lists (`directory.ListLoad`)."""
+
+    async def may_take(self, list_id: int, copies: int) -> bool:
+        """Whether the list may make so many copies more of mail from outside."""
+        ...
+
+
 class NoticePlans(Protocol):
     """Telling senders what became of their mail (`notices.py`)."""
 
@@ -122,6 +130,7 @@ class Acceptance:
         clock: Callable[[], datetime],
         forwarder_networks: Sequence[Network] = (),
         own_domains: OwnDomains = "mark",
+        list_load: Load,
     ) -> None:
         """`relay_networks` may send to anywhere without signing in.
 
@@ -141,6 +150,7 @@ class Acceptance:
         self._near: dict[str, bool] = {}  # client addresses that were looked for in the networks
         self._forwarder_networks = tuple(forwarder_networks)
         self._own_domains = own_domains
+        self._list_load = list_load
 
     # Judging
 
@@ -256,6 +266,27 @@ class Acceptance:
             )
             return mail_id_text(await self._take(mail, envelope, routing))
 
+    async def take_for_ours(self, envelope: Envelope, content: bytes) -> str:
+        """Take a mail that this server made for people of its own; returns its id. All recipients or none.
+
+        Nobody's word is doubted and nothing is signed anew. Raises `SmtpReply`.
+        """
+        with _as_replies():
+            routing = await self._route(envelope, content, None, may_relay=False)
+            if routing.refused:
+                raise routing.refused[0].reply
+            mail = RoutedMail(
+                body=content,
+                sender=envelope.mail_from,
+                received=lambda name: received_locally(self._hostname, "LOCAL", name, self._clock()),
+                locals=routing.locals,
+                remotes=routing.remotes,
+                sign_as=None,
+                account_id=None,
+                is_smtputf8=envelope.smtputf8,
+            )
+            return mail_id_text(await self._take(mail, envelope, routing))
+
     async def _claims_ours(self, envelope: Envelope, content: bytes, session: SessionInfo) -> bool:
         """Whether a stranger gives an address of one of our domains as the sender or an author."""
         if self._own_domains == "accept" or _is_in(session.client_address, self._forwarder_networks):
@@ -346,6 +377,13 @@ class Acceptance:
             Sending(envelope.mail_from, account_id, may_relay, marks(header), is_impostor),
         )
         await self._drop_full(routing, len(content))
+        for post in () if may_relay else routing.posts:
+            copies = len(post.locals) + len(post.remotes)
+            if not await self._list_load.may_take(post.target.list_id, copies):
+                # For the whole mail: its sender comes again, while a notice would go to whoever it names.
+                raise SmtpReply(
+                    450, "4.7.1", f"the list {post.target.address} has had too much mail; try later"
+                )
         return routing
 
     async def _take(self, mail: RoutedMail, envelope: Envelope, routing: Routing) -> int:

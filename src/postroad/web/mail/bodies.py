@@ -9,18 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from postroad.message.budget import Budget
-from postroad.message.html_bounds import MAX_HTML
-from postroad.message.scan import Part
-from postroad.web.mail.frame import framed
-from postroad.web.mail.message_parts import (
+from postroad.mailstore.parts import (
+    IMAGE_SIGNATURES,
     FoundPart,
     MessageParts,
-    attachment,
+    decoded_size,
+    file_name,
     file_parts,
     in_thread,
     shown_parts,
 )
+from postroad.message.budget import Budget
+from postroad.message.html_bounds import MAX_HTML
+from postroad.message.scan import Part
+from postroad.web.mail.frame import framed
 from postroad.web.mail.text_body import cut, text_markup, unflowed
 from postroad.web.mail.views import Attachment, HtmlBody, TextBody
 
@@ -88,6 +90,16 @@ def files_of(
     """The files of `root` as its page lists them, and the texts that were left out."""
     found = [*file_parts(structure, shown.content_ids, root), *shown.left_out]
     return [attachment(message_url, one, f"{fallback} {number}") for number, one in enumerate(found, 1)]
+
+
+def attachment(message_url: str, found: FoundPart, fallback: str) -> Attachment:
+    """A file as the page shows it."""
+    part = found.part
+    size = decoded_size(part)
+    url = f"{message_url}/part/{found.section}"
+    preview = f"{url}?preview=1" if part.media_type in IMAGE_SIGNATURES else None
+    opened = f"{message_url}/enclosed/{found.section}" if part.message is not None else None
+    return Attachment(file_name(part, fallback), part.media_type, size, url, preview, opened)
 
 
 def _text_body(text: str, part: Part, file_url: str, quoted_label: str, budget: Budget) -> TextBody:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Protocol
 
@@ -12,18 +15,15 @@ from starlette.formparsers import MultiPartException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from postroad.mailstore.entries import Entries, Entry
+from postroad.mailstore.answered import Answered
 from postroad.mailstore.errors import QuotaExceeded
-from postroad.mailstore.flags import Flag, FlagChange
-from postroad.mailstore.messages import Messages, thread_of
 from postroad.message.address import Address
 from postroad.message.compose import Attachment
 from postroad.message.headers import Mailbox
 from postroad.protocols.smtp.envelope import Principal
 from postroad.transport.accepting.plan import DraftEntry
 from postroad.transport.accepting.submission import NotSent, Submission
-from postroad.web.mail.drafts import Drafts, Written
-from postroad.web.mail.rows import FORWARDED
+from postroad.web.mail.drafts import MAX_ATTACHMENTS, Drafts, Written
 from postroad.web.mail.surroundings import Surroundings
 from postroad.web.mail.views import ComposeForm
 from postroad.web.shell.forms import MAX_FIELDS, MAX_FORM_BYTES, Form, entry_name
@@ -32,7 +32,9 @@ from postroad.web.shell.visits import Visit, Visits
 
 MAX_SUGGESTIONS = 8
 MODES = ("reply", "reply-all", "forward")
-MAX_THREAD = 200  # mails of a conversation among which the answered one is looked for
+MAX_UPLOADS = 4  # files of one account on their way; the page sends them one after the other
+# Drafts being put together: each takes up to six times its files' size while it is read, decoded and encoded.
+MAX_AT_ONCE = 3
 
 
 class Suggested(Protocol):
@@ -62,8 +64,7 @@ class Composing:
         visits: Visits,
         surroundings: Surroundings,
         drafts: Drafts,
-        entries: Entries,
-        messages: Messages,
+        answered: Answered,
         people: People,
         submission: Submission,
         max_upload_bytes: int,
@@ -72,12 +73,14 @@ class Composing:
         self._visits = visits
         self._surroundings = surroundings
         self._drafts = drafts
-        self._entries = entries
-        self._messages = messages
+        self._answered = answered
         self._people = people
         self._submission = submission
         self._max_upload_bytes = max_upload_bytes
         self._clock = clock
+        self._uploads: Counter[int] = Counter()
+        self._turns: dict[int, tuple[asyncio.Lock, int]] = {}
+        self._places = asyncio.Semaphore(MAX_AT_ONCE)
 
     def routes(self) -> list[BaseRoute]:
         """The page and what its script calls."""
@@ -129,10 +132,23 @@ class Composing:
 
     async def save(self, visit: Visit, form: Form) -> Response:
         """Keep the draft as the form holds it."""
-        return await self._save(visit, form, ())
+        async with self._turn(visit.account_id):
+            return await self._save(visit, form, ())
 
     async def upload(self, visit: Visit) -> Response:
         """Keep the draft with one more file."""
+        account_id = visit.account_id
+        if self._uploads[account_id] >= MAX_UPLOADS:
+            return JSONResponse({"error": visit.say("wait until the other files are there")}, 429)
+        self._uploads[account_id] += 1
+        try:
+            return await self._upload(visit)
+        finally:
+            self._uploads[account_id] -= 1
+            if not self._uploads[account_id]:
+                del self._uploads[account_id]
+
+    async def _upload(self, visit: Visit) -> Response:
         try:
             async with visit.request.form(
                 max_files=1, max_fields=MAX_FIELDS, max_part_size=MAX_FORM_BYTES
@@ -141,14 +157,28 @@ class Composing:
                 files = [value for _, value in sent.multi_items() if isinstance(value, UploadFile)]
                 if len(files) != 1:
                     raise HTTPException(400, "one file was expected")
-                attachment = Attachment(
-                    (files[0].filename or visit.say("file"))[-200:],
-                    (files[0].content_type or "application/octet-stream")[:100],
-                    await files[0].read(),
-                )
+                name = (files[0].filename or visit.say("file"))[-200:]
+                media_type = (files[0].content_type or "application/octet-stream")[:100]
+                async with self._turn(visit.account_id):  # until then it lies on the disk
+                    attachment = Attachment(name, media_type, await files[0].read())
+                    return await self._save(visit, Form(fields), (attachment,))
         except MultiPartException as error:
             raise HTTPException(400, "the upload is malformed") from error
-        return await self._save(visit, Form(fields), (attachment,))
+
+    @asynccontextmanager
+    async def _turn(self, account_id: int) -> AsyncIterator[None]:
+        """One draft of an account at a time, and few of all: large ones are large in memory."""
+        lock, waiting = self._turns.get(account_id, (asyncio.Lock(), 0))
+        self._turns[account_id] = (lock, waiting + 1)
+        try:
+            async with lock, self._places:
+                yield
+        finally:
+            lock, waiting = self._turns[account_id]
+            if waiting == 1:
+                del self._turns[account_id]
+            else:
+                self._turns[account_id] = (lock, waiting - 1)
 
     async def _save(self, visit: Visit, form: Form, uploaded: Sequence[Attachment]) -> Response:
         try:
@@ -185,6 +215,9 @@ class Composing:
         return JSONResponse({"toast": visit.say("The draft was thrown away.")})
 
     def _too_large(self, visit: Visit, written: Written) -> Response | None:
+        if len(written.draft.attachments) > MAX_ATTACHMENTS:
+            text = visit.say("a message has at most %(limit)s files", limit=MAX_ATTACHMENTS)
+            return JSONResponse({"error": text}, 413)
         total = sum(len(attachment.content) for attachment in written.draft.attachments)
         if total <= self._max_upload_bytes:
             return None
@@ -195,6 +228,10 @@ class Composing:
 
     async def send(self, visit: Visit, form: Form) -> Response:
         """Send the mail; then its draft goes, and the mail it answers is marked."""
+        async with self._turn(visit.account_id):
+            return await self._send(visit, form)
+
+    async def _send(self, visit: Visit, form: Form) -> Response:
         try:
             written = await self._drafts.written(visit.account_id, _sender(visit), form)
         except HTTPException as error:
@@ -224,29 +261,9 @@ class Composing:
             await self._submission.send(account, content, recipients, draft=entry)
         except NotSent as refusal:
             return JSONResponse({"error": _explained(visit, refusal)}, 422)
-        answered = await self._mark_answered(visit, written)
+        answered = await self._answered.mark(visit.account_id, draft.in_reply_to, draft.references)
         next_page = f"/mail/message/{answered.folder_id}/{answered.uid}" if answered else "/mail"
         return JSONResponse({"toast": visit.say("Sent."), "next": next_page})
-
-    async def _mark_answered(self, visit: Visit, written: Written) -> Entry | None:
-        """Mark the mail that was answered or forwarded, wherever it lies: it is found by its message-id."""
-        draft = written.draft
-        wanted = draft.in_reply_to or next(reversed(draft.references), None)
-        if wanted is None:
-            return None
-        root = draft.references[0] if draft.references else wanted
-        change = (
-            FlagChange.adding(Flag.ANSWERED) if draft.in_reply_to else FlagChange.adding(Flag(0), [FORWARDED])
-        )
-        thread = await self._entries.thread(visit.account_id, thread_of(root), MAX_THREAD)
-        described = await self._messages.describe([entry.message_id for entry in thread])
-        answered = None
-        for entry in thread:
-            about = described.get(entry.message_id)
-            if about is not None and about.message_id == wanted:
-                await self._entries.set_flags(visit.account_id, entry.folder_id, [entry.uid], change)
-                answered = answered or entry
-        return answered
 
     # -- suggestions
 

@@ -20,6 +20,7 @@ from postroad.mailstore.errors import NoSuchMessage
 from postroad.mailstore.flags import Flag
 from postroad.mailstore.folders import Folders, Role
 from postroad.mailstore.messages import Messages
+from postroad.mailstore.parts import decoded_size, file_name, file_parts, in_thread
 from postroad.message.address import Address, BadAddress
 from postroad.message.answers import Original, forward, reply
 from postroad.message.compose import Attachment, Draft, compose
@@ -28,7 +29,6 @@ from postroad.message.scan import find_part
 from postroad.message.summary import MessageSummary, summarise
 from postroad.message.text import decoded, html_body, readable_text, text_body
 from postroad.web.mail.frame import quotable
-from postroad.web.mail.message_parts import decoded_size, file_name, file_parts, in_thread
 from postroad.web.mail.views import ComposeForm, DraftAttachment
 from postroad.web.shell.forms import EntryName, Form, entry_name
 
@@ -161,7 +161,7 @@ class Drafts:
         bad: list[str] = []
         to, cc, bcc = (_recipients(form.get(field, MAX_ADDRESSES), bad) for field in ("to", "cc", "bcc"))
         held = sum(len(each.content) for each in (stored, source) if each)
-        kept = await in_thread(held, _kept, form.all("keep")[:MAX_ATTACHMENTS], stored, source)
+        kept = await in_thread(held, _kept, form.all("keep")[: MAX_ATTACHMENTS + 1], stored, source)
         is_rich = form.get("is_rich") == "1"
         html = form.get("html", MAX_TEXT)
         text = form.get("text", MAX_TEXT).replace("\r\n", "\n")

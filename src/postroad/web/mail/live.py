@@ -6,22 +6,24 @@ The stream only says "look": counts and rows are fetched by the page from where 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Protocol
 
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
 
 from postroad.db.pool import DatabaseUnavailable
 from postroad.directory.identity.sessions import Sessions
+from postroad.directory.principals import Principal
 from postroad.mailstore.changes import FolderChanged
 from postroad.web.shell.visits import Visit, Visits
 
 HEARTBEAT_SECONDS = 20.0  # proxies cut streams that are silent for 30 to 60 s
 SESSION_CHECK_SECONDS = 60.0  # how long a stream may outlive its session
-MAX_STREAMS = 20  # of an account in this process; a browser opens one however many tabs it has
+MAX_STREAMS_EACH = 20  # of an account in this process; a browser opens one however many tabs it has
+MAX_STREAMS = 1000  # of all: each keeps a connection that nobody else can have
 
 
 class ChangeFeed(Protocol):
@@ -31,18 +33,35 @@ class ChangeFeed(Protocol):
         """Watch an account."""
 
 
+class Watches(Protocol):
+    """What tells whether who signed in may stay (`directory.identity.standing.Standing`)."""
+
+    def watch(self, principal: Principal, end: Callable[[], None]) -> Callable[[], None]:
+        """Call `end` when not; returns what stops watching."""
+
+
 class Live:
     """The endpoint of the stream. `stop` ends all streams, so that the process can leave."""
 
     def __init__(
-        self, visits: Visits, changes: ChangeFeed, sessions: Sessions, monotonic: Callable[[], float]
+        self,
+        visits: Visits,
+        changes: ChangeFeed,
+        sessions: Sessions,
+        monotonic: Callable[[], float],
+        standing: Watches | None = None,
+        most: int = MAX_STREAMS,
     ) -> None:
+        """`most` streams at once, of all accounts together."""
         self._visits = visits
         self._changes = changes
         self._sessions = sessions
         self._monotonic = monotonic
-        self._open: Counter[int] = Counter()
-        self._stopping = asyncio.Event()
+        self._standing = standing
+        self._most = most
+        self._open: dict[int, list[_Stream]] = {}
+        self._count = 0
+        self._is_stopping = False
 
     def routes(self) -> list[BaseRoute]:
         """One endpoint."""
@@ -50,31 +69,55 @@ class Live:
 
     def stop(self) -> None:
         """End every stream; browsers come back to another process by themselves."""
-        self._stopping.set()
+        self._is_stopping = True
+        for streams in self._open.values():
+            for stream in streams:
+                stream.end.set()
 
     async def events(self, visit: Visit) -> Response:
         """The stream of an account's changes."""
-        if self._open[visit.account_id] >= MAX_STREAMS:
+        own = self._open.get(visit.account_id, [])
+        if len(own) >= MAX_STREAMS_EACH or (self._count >= self._most and not self._make_room(len(own))):
             return PlainTextResponse("", 429, {"retry-after": "30"})
-        return StreamingResponse(
-            self._stream(visit.account_id, visit.token),
-            media_type="text/event-stream",
-            headers={"x-accel-buffering": "no"},
-        )
+        stream = _Stream(visit.account_id)
+        self._open.setdefault(visit.account_id, []).append(stream)
+        self._count += 1
+        if self._is_stopping:
+            stream.end.set()
+        return _Counted(self._stream(visit, stream), lambda: self._forget(stream))
 
-    async def _stream(self, account_id: int, token: str) -> AsyncIterator[bytes]:
-        self._open[account_id] += 1
-        stopping = asyncio.ensure_future(self._stopping.wait())
+    def _make_room(self, own: int) -> bool:
+        """End the oldest stream of whoever has most, when that is more than who asks has."""
+        most = max(self._open.values(), key=len)
+        if len(most) <= own + 1:
+            return False
+        most[0].end.set()
+        self._forget(most[0])
+        return True
+
+    def _forget(self, stream: _Stream) -> None:
+        streams = self._open.get(stream.account_id, [])
+        if stream in streams:
+            streams.remove(stream)
+            self._count -= 1
+            if not streams:
+                del self._open[stream.account_id]
+
+    async def _stream(self, visit: Visit, stream: _Stream) -> AsyncIterator[bytes]:
+        ended = asyncio.ensure_future(stream.end.wait())
         upcoming: asyncio.Task[FolderChanged] | None = None
+        unwatch = self._watch(visit, stream)
         try:
-            async with self._changes.subscribe(account_id) as feed:
+            async with self._changes.subscribe(visit.account_id) as feed:
                 yield b"retry: 2000\n\n"
                 checked_at = self._monotonic()
                 upcoming = asyncio.ensure_future(_following(feed))
-                while not stopping.done():
+                while not ended.done():
                     await asyncio.wait(
-                        (upcoming, stopping), timeout=HEARTBEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                        (upcoming, ended), timeout=HEARTBEAT_SECONDS, return_when=asyncio.FIRST_COMPLETED
                     )
+                    if ended.done():
+                        return
                     if upcoming.done():
                         changed = upcoming.result()
                         upcoming = asyncio.ensure_future(_following(feed))
@@ -83,23 +126,55 @@ class Live:
                         yield b": still here\n\n"
                     if self._monotonic() - checked_at >= SESSION_CHECK_SECONDS:
                         checked_at = self._monotonic()
-                        if not await self._is_in_force(token):
+                        if not await self._is_in_force(visit.token):
                             return
         finally:
-            stopping.cancel()
+            unwatch()
+            ended.cancel()
             if upcoming is not None:
                 upcoming.cancel()
                 with suppress(asyncio.CancelledError, StopAsyncIteration):
                     await upcoming
-            self._open[account_id] -= 1
-            if not self._open[account_id]:
-                del self._open[account_id]
+
+    def _watch(self, visit: Visit, stream: _Stream) -> Callable[[], None]:
+        """End the stream at once when the password that opened its session is another one now."""
+        session = visit.session
+        if self._standing is None:
+            return lambda: None
+        whose = session.principal
+        opened = Principal(
+            whose.kind, whose.id, session.name, session.credential_version, "password", session.mailbox
+        )
+        return self._standing.watch(opened, stream.end.set)
 
     async def _is_in_force(self, token: str) -> bool:
         try:
             return await self._sessions.find(token) is not None
         except DatabaseUnavailable:
             return True  # not known: the next check says
+
+
+class _Stream:
+    """One open stream; `end` ends it."""
+
+    def __init__(self, account_id: int) -> None:
+        self.account_id = account_id
+        self.end = asyncio.Event()
+
+
+class _Counted(StreamingResponse):
+    """A stream that is counted out however it ends, also before its first byte."""
+
+    def __init__(self, content: AsyncIterator[bytes], ended: Callable[[], None]) -> None:
+        super().__init__(content, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+        self._ended = ended
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Stream until it ends."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._ended()
 
 
 async def _following(feed: AsyncIterator[FolderChanged]) -> FolderChanged:

@@ -18,16 +18,7 @@ from starlette.routing import BaseRoute, Route
 from postroad.mailstore.entries import Entries, Entry
 from postroad.mailstore.flags import Flag, FlagChange
 from postroad.mailstore.messages import Description, Messages
-from postroad.message.budget import Budget
-from postroad.message.charsets import decode, undirected
-from postroad.message.envelope import Envelope
-from postroad.message.headers import ListItem, decode_text, mailboxes, parse_date
-from postroad.message.scan import Part
-from postroad.web.mail.bodies import Bodies, files_of
-from postroad.web.mail.frame import framed
-from postroad.web.mail.invitation import MAX_CHARACTERS, read_invitation
-from postroad.web.mail.listing import Listing
-from postroad.web.mail.message_parts import (
+from postroad.mailstore.parts import (
     IMAGE_SIGNATURES,
     MessageParts,
     calendar_part,
@@ -37,6 +28,15 @@ from postroad.web.mail.message_parts import (
     is_safe_image,
     part_of,
 )
+from postroad.message.budget import Budget
+from postroad.message.charsets import decode, undirected
+from postroad.message.envelope import Envelope
+from postroad.message.headers import ListItem, decode_text, mailboxes, parse_date
+from postroad.message.scan import Part
+from postroad.web.mail.bodies import Bodies, files_of
+from postroad.web.mail.frame import framed
+from postroad.web.mail.invitation import MAX_CHARACTERS, read_invitation
+from postroad.web.mail.listing import Listing
 from postroad.web.mail.rows import row
 from postroad.web.mail.surroundings import Around, Surroundings
 from postroad.web.mail.views import EnclosedMail, FolderItem, Reading, Row

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import urlencode
 
+from postroad.mailstore.answered import FORWARDED
 from postroad.mailstore.entries import Entry
 from postroad.mailstore.flags import Flag
 from postroad.web.mail.surroundings import Around
 from postroad.web.mail.views import FolderItem, Row
 from postroad.web.shell.views import Person
 
-FORWARDED = "$forwarded"  # keyword: draft-ietf-mailmaint-messageflag-mailboxattribute, and every mail program
 OUTGOING = ("sent", "drafts")  # where a list shows recipients instead of senders
 
 

@@ -1,4 +1,4 @@
-"""A stored mail taken apart for its page: which parts are read, which are files, and their bytes.
+"""A stored mail taken apart for who shows it: which parts are read, which are files, and their bytes.
 
 Only the parts that are shown are fetched: offsets were computed when the mail came (message/scan.py).
 """
@@ -8,17 +8,16 @@ from __future__ import annotations
 from asyncio import to_thread
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
+from typing import Literal, ParamSpec, TypeVar
 
 import msgspec
 
-from postroad.mailstore.messages import Description, Messages
-from postroad.message.budget import Budget
-from postroad.message.headers import decode_text
-from postroad.message.html_bounds import MAX_HTML
-from postroad.message.scan import Part, find_part, walk
-from postroad.message.text import body_leaves, decoded, part_text
-from postroad.web.mail.views import Attachment
+from ..message.budget import Budget
+from ..message.headers import decode_text
+from ..message.html_bounds import MAX_HTML
+from ..message.scan import Part, find_part, walk
+from ..message.text import body_leaves, decoded, part_text
+from .messages import Description, Messages
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,15 +42,17 @@ class FoundPart:
     part: Part
 
 
-def shown_parts(structure: Part, root: Part | None = None) -> list[FoundPart]:
-    """The text parts one reads, in order, HTML preferred among alternatives.
+def shown_parts(
+    structure: Part, root: Part | None = None, preferred: Literal["html", "plain"] = "html"
+) -> list[FoundPart]:
+    """The text parts one reads, in order, of alternatives the `preferred` one.
 
     `root` is the mail that is read: `structure` itself, or one enclosed in it.
     """
     sections = _sections(structure)
     return [
         FoundPart(sections[id(part)], part)
-        for part in body_leaves(root or structure, preferred="html")
+        for part in body_leaves(root or structure, preferred=preferred)
         if id(part) in sections
     ]
 
@@ -120,16 +121,6 @@ def decoded_size(part: Part) -> int:
     if part.encoding != "base64":
         return part.size_bytes
     return max(part.size_bytes - 2 * part.line_count, 0) * 3 // 4
-
-
-def attachment(message_url: str, found: FoundPart, fallback: str) -> Attachment:
-    """A file as the page shows it."""
-    part = found.part
-    size = decoded_size(part)
-    url = f"{message_url}/part/{found.section}"
-    preview = f"{url}?preview=1" if part.media_type in IMAGE_SIGNATURES else None
-    opened = f"{message_url}/enclosed/{found.section}" if part.message is not None else None
-    return Attachment(file_name(part, fallback), part.media_type, size, url, preview, opened)
 
 
 class MessageParts:
