@@ -196,8 +196,6 @@ class Acceptance:
             raise _full(recipient)
 
     async def _check_own(self, principal: Principal, address: Address, what: str) -> None:
-        if address.key == principal.address.key:
-            return
         try:
             if await self._directory.may_send_as(principal.account_id, address):
                 return
