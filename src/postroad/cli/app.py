@@ -41,6 +41,10 @@ NOUNS = {
     "integration": ("postroad.cli.token:integrations", "Programs that act for the accounts of domains."),
     "admin": ("postroad.cli.admin:app", "Administrators of the server or of domains."),
     "control-account": ("postroad.cli.control_account:app", "Who may use the control protocol."),
+    "notify": (
+        "postroad.cli.notify:app",
+        "Who is told of new mail: add-webhook, add-files, list, test, log, replay, rotate …",
+    ),
     "audit": ("postroad.cli.audit:app", "The log of who changed what."),
     "alias": ("postroad.cli.alias:app", "Addresses that stand for others."),
     "list": ("postroad.cli.distribution_list:app", "Distribution lists and their members."),
@@ -78,7 +82,7 @@ DEEDS = {
 
 # Commands that change nothing, and nouns whose services write to the audit log themselves.
 READING = frozenset({"list", "show", "dns", "stats"})
-SELF_WRITTEN = frozenset({"admin", "control-account", "integration", "audit"})
+SELF_WRITTEN = frozenset({"admin", "control-account", "integration", "audit", "notify"})
 NOTED_DEEDS = frozenset({"export", "import"})
 
 
