@@ -151,16 +151,26 @@ async def open_api_house(
         made.append(api)
         return api.routes()
 
-    async with open_house(database, directory, beside=beside) as house:
+    def stop() -> None:
+        for api in made:
+            api.stop()
+
+    async with open_house(database, directory, beside=beside, on_stop=stop) as house:
         yield ApiHouse(house, made[0], tokens, integrations, ApplicationPasswords(database))
-        made[0].stop()
     hashing.close()
+
+
+@asynccontextmanager
+async def inhabited(database: Database, directory: Path) -> AsyncIterator[ApiHouse]:
+    """The API with Lin and Wang."""
+    async with open_api_house(database, directory) as opened:
+        opened.lin_id = await opened.house.account(LIN, "林晓")
+        opened.wang_id = await opened.house.account(WANG, "王伟")
+        yield opened
 
 
 @pytest.fixture
 async def api(database: Database, tmp_path: Path) -> AsyncIterator[ApiHouse]:
     """The API with Lin and Wang."""
-    async with open_api_house(database, tmp_path) as opened:
-        opened.lin_id = await opened.house.account(LIN, "林晓")
-        opened.wang_id = await opened.house.account(WANG, "王伟")
+    async with inhabited(database, tmp_path) as opened:
         yield opened

@@ -19,7 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from postroad.campaigns.tracking.agents import Agent, Kind
 from postroad.campaigns.tracking.hits import Hit
 from postroad.db.pool import Database
 from postroad.directory.errors import WrongCredentials
@@ -386,14 +385,14 @@ async def _hand_on(reader: EventReader) -> int:
 async def track(walk: Walk) -> AsyncGenerator[None, None]:
     """Opens and clicks of readers are written once, whatever stood in the way."""
     run = await mailed(walk.scene.database, walk.mark, HOSTNAME)
-    hits, agent = walk.parts.hits, Agent("walker", "Walker", "Other", "pc", Kind.PERSON, False)
+    hits = walk.parts.hits
 
     async def are_written() -> bool:
         return hits.waiting == 0
 
     yield
     for number in (1, 2, 3):
-        hits.add(Hit(run.run_id, run.email_base + number, None, time.monotonic(), agent, None, Kind.PERSON))
+        hits.add(Hit(run.run_id, run.email_base + number, None, time.monotonic(), "Mozilla/5.0 (X11)", None))
     with suppress(TimeoutError):  # held up by the fault; what is strict waits for it
         async with asyncio.timeout(None if walk.is_strict else 2.0):
             await until(are_written, "the hits are written")

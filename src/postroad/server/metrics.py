@@ -136,7 +136,7 @@ class WorkerMetrics:
     def attempted(self, attempted: Attempted[Any, Any]) -> None:
         """Count an attempt to deliver, by recipient."""
         for _, result in attempted.results:
-            if isinstance(result, Taken):
+            if isinstance(result, Taken) or result.code < 300:  # known without an attempt
                 self._delivered.inc()
             elif result.is_permanent:
                 self._refused.inc()

@@ -183,6 +183,7 @@ async def open_parts(
                 above=campaigns.returns,
             )
         )
+        engine.taking_in.connect(transport.acceptance)
         oa_sql = open_oa_sql(
             settings,
             database=database,

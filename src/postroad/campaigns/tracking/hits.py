@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import structlog
 
-from postroad.campaigns.tracking.agents import Agent, Kind
+from postroad.campaigns.tracking.agents import Agent, Agents, Kind
 from postroad.db.group_commit import CommitFailed, commit_durably
 from postroad.db.pool import Connection, Database, DatabaseUnavailable
 from postroad.db.tasks import Kept, TaskSupervisor
@@ -94,16 +94,16 @@ WHERE hit.customer_id = r.customer_id AND hit.id = r.id AND r.kind = 0
 class Hit(NamedTuple):
     """One open, or one click on a link. `at` is the process's monotonic clock; `ip` is an address or None.
 
-    A tuple, as many are made.
+    `is_look` marks a request that only looks (`agents.looks_ahead`). A tuple, as many are made.
     """
 
     run_id: int
     email_id: int
     link_id: int | None
     at: float
-    agent: Agent
+    user_agent: str
     ip: str | None
-    kind: Kind
+    is_look: bool = False
 
 
 class Hits:
@@ -127,6 +127,7 @@ class Hits:
         self._monotonic = monotonic
         self._waiting: list[Hit] = []
         self._batch: list[Hit] = []  # being written
+        self._agents = Agents()
         self._agent_ids: OrderedDict[str, int] = OrderedDict()
         self._wake = asyncio.Event()
         self._writing = asyncio.Lock()
@@ -191,9 +192,14 @@ class Hits:
     async def _write(self, hits: Sequence[Hit]) -> None:
         """Write them all, each once. One that cannot be written is left out; the others are not."""
         try:
-            await self._know_agents({hit.agent.text: hit.agent for hit in hits})
+            # In a thread: reading a text takes 30 µs, and the first one waits for the tables.
+            agents = await asyncio.to_thread(lambda: [self._agents.read(hit.user_agent) for hit in hits])
+            await self._know_agents({agent.text: agent for agent in agents})
+            kinds = [
+                Kind.SCANNER if hit.is_look else agent.kind for hit, agent in zip(hits, agents, strict=True)
+            ]
             now = self._monotonic()
-            runs, emails, links, times, agents, ips, kinds = zip(*hits, strict=True)
+            runs, emails, links, times, _, ips, _ = zip(*hits, strict=True)
             rows = (
                 runs,
                 emails,
@@ -204,7 +210,7 @@ class Hits:
                 kinds,
                 [agent.is_proxy for agent in agents],
             )
-            suspects = _following_several(hits)
+            suspects = _following_several(hits, kinds)
 
             async def write_in(connection: Connection) -> Callable[[], None]:
                 await connection.execute(_ADD, *rows, EARLY_SECONDS)
@@ -245,10 +251,10 @@ class Hits:
             self._agent_ids.popitem(last=False)
 
 
-def _following_several(hits: Sequence[Hit]) -> list[tuple[int, int, str]]:
+def _following_several(hits: Sequence[Hit], kinds: Sequence[Kind]) -> list[tuple[int, int, str]]:
     """Who followed more than one link of a mail in these hits: run, email_id and address."""
     links: dict[tuple[int, int, str], set[int]] = {}
-    for hit in hits:
-        if hit.link_id is not None and hit.ip is not None and hit.kind is Kind.PERSON:
+    for hit, kind in zip(hits, kinds, strict=True):
+        if hit.link_id is not None and hit.ip is not None and kind is Kind.PERSON:
             links.setdefault((hit.run_id, hit.email_id, hit.ip), set()).add(hit.link_id)
     return [who for who, followed in links.items() if len(followed) > 1]

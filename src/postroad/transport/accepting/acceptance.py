@@ -264,6 +264,27 @@ class Acceptance:
             )
             return mail_id_text(await self._take(mail, envelope, routing))
 
+    async def take_for_ours(self, envelope: Envelope, content: bytes) -> str:
+        """Take a mail that this server made for people of its own; returns its id. All recipients or none.
+
+        Nobody's word is doubted and nothing is signed anew. Raises `SmtpReply`.
+        """
+        with _as_replies():
+            routing = await self._route(envelope, content, None, may_relay=False)
+            if routing.refused:
+                raise routing.refused[0].reply
+            mail = RoutedMail(
+                body=content,
+                sender=envelope.mail_from,
+                received=lambda name: received_locally(self._hostname, "LOCAL", name, self._clock()),
+                locals=routing.locals,
+                remotes=routing.remotes,
+                sign_as=None,
+                account_id=None,
+                is_smtputf8=envelope.smtputf8,
+            )
+            return mail_id_text(await self._take(mail, envelope, routing))
+
     async def _claims_ours(self, envelope: Envelope, content: bytes, session: SessionInfo) -> bool:
         """Whether a stranger gives an address of one of our domains as the sender or an author."""
         if self._own_domains == "accept" or _is_in(session.client_address, self._forwarder_networks):

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from postroad.campaigns.contacts.subscriptions import Source
 from postroad.campaigns.errors import NotFound
 from postroad.campaigns.keys import SealingKeys
-from postroad.campaigns.tracking.agents import Agents, kind_of
+from postroad.campaigns.tracking.agents import looks_ahead
 from postroad.campaigns.tracking.hits import Hit, Hits
 from postroad.campaigns.tracking.leaving import Leaving
 from postroad.campaigns.tracking.targets import Targets
@@ -98,7 +98,6 @@ class PublicApplication:
         self._web_versions = web_versions
         self._trusted = tuple(trusted_proxies)
         self._monotonic = monotonic
-        self._agents = Agents()
         self._pages = PublicPages(Languages())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -155,17 +154,15 @@ class PublicApplication:
         return 200
 
     def _note(self, token: Token, scope: Scope, caller: Caller) -> None:
-        agent = self._agents.read(caller.user_agent)
-        kind = kind_of(scope["method"], agent, caller.purpose)
         self._hits.add(
             Hit(
                 token.run_id,
                 token.email_id,
                 token.link_id if token.kind is Kind.LINK else None,
                 self._monotonic(),
-                agent,
+                caller.user_agent,
                 caller.ip,
-                kind,
+                looks_ahead(scope["method"], caller.purpose),
             )
         )
 
