@@ -150,6 +150,9 @@ def _go_round(server: RunningServer, task: int, mails: dict[str, SinkMail]) -> N
     }
     assert set(users) == {f"reader{number:02}@there.test" for number in range(6)}
     assert (users["reader00@there.test"], users["reader01@there.test"]) == ("WeChat Browser", "Chrome")
+    shown = server.command("task", "show", "shop", str(task))["task"]
+    assert shown["opens_with_machines"] == {"unique": 8, "total": 9}
+    assert shown["clicks_with_machines"] == {"unique": 4, "total": 4}
     left = server.command("contact", "lists", "shop")["lists"]
     assert [each["contacts"] for each in left] == [25 - 2]
     suppressed = server.command("suppression", "list", "shop")["suppressions"]

@@ -350,6 +350,25 @@ async def test_pausing_replaying_rotating_removing(room: Room) -> None:
         await room.receivers.get(hook.id)
 
 
+async def test_a_server_that_tells_nobody_lets_go_of_events(room: Room) -> None:
+    old = [await room.arrive(LI) for _ in range(2)]
+    assert await room.parts.telling.fan_out() == 0
+    last = await room.parts.database.fetchval("SELECT max(id) FROM event")
+    assert last == await room.parts.database.fetchval(
+        "SELECT position FROM event_consumer WHERE name = $1", telling.READER
+    )
+    between = await room.arrive(LI)  # not let go of yet
+    hook = await room.receivers.add_webhook(room.hook.url("/x"))
+    new = await room.arrive(LI)
+    async with running(room.parts.telling):
+        await until(lambda: _has(room, hook.id, "delivered"))
+        await until(lambda: _is_zero(room.waiting()))
+        assert room.hook.subjects("/x") == [new]  # nothing that came before it was there
+        assert await Lines(room.parts.database).replay(hook.id, timedelta(hours=1)) == 4
+        await until(lambda: _is_zero(room.waiting()))
+    assert room.hook.subjects("/x") == [new, *old, between, new]
+
+
 async def test_what_cannot_be_a_receiver(room: Room, tmp_path: Path) -> None:
     receivers = room.receivers
     for wrong in (

@@ -122,11 +122,14 @@ async def show(customer: CustomerName, task_id: TaskId, /, *, desk: DeskArgument
         task = await campaigns.tasks.get(owner.id, task_id)
         run = await campaigns.tracking.run(owner.id, send_id=task_id)
         overview = await campaigns.tracking.overview(owner.id, run)
+        everything = await campaigns.tracking.unfiltered(owner.id, run)
     data = {
         **fields(task),
         "track_id": run.id,
         "opens": {"unique": overview.opens.unique, "total": overview.opens.total},
         "clicks": {"unique": overview.clicks.unique, "total": overview.clicks.total},
+        "opens_with_machines": {"unique": everything.open_unique, "total": everything.open_total},
+        "clicks_with_machines": {"unique": everything.click_unique, "total": everything.click_total},
         "links": [
             {"url": link.url, "unique": link.clicks.unique, "total": link.clicks.total}
             for link in overview.links

@@ -37,7 +37,7 @@ WITH arrived AS (
            coalesce(m.envelope, '') AS envelope
     FROM arrived a
     JOIN account ON account.id = a.account_id
-    JOIN receiver r ON ($5::bigint IS NULL OR r.id = $5) AND (
+    JOIN receiver r ON (r.id = $5 OR ($5::bigint IS NULL AND r.created_at <= a.arrived_at)) AND (
         r.account_id = a.account_id OR r.domain_id = account.domain_id
         OR (r.account_id IS NULL AND r.domain_id IS NULL))
     LEFT JOIN message m ON m.id = a.message_id
@@ -134,6 +134,21 @@ class Lines:
             [int(event.payload["message_id"]) for event in arrived],
             [event.created_at for event in arrived],
             only,
+        )
+
+    async def has_receivers(self) -> bool:
+        """Whether anybody is to be told of anything."""
+        return bool(await self._database.fetchval("SELECT EXISTS (SELECT FROM receiver)"))
+
+    async def pass_over(self, reader: str) -> None:
+        """Let the reader of events go on to the newest one: there is nobody to tell of those before."""
+        await self._database.execute(
+            """
+            INSERT INTO event_consumer AS c (name, position) SELECT $1, coalesce(max(id), 0) FROM event
+            ON CONFLICT (name) DO UPDATE SET position = excluded.position, updated_at = now()
+            WHERE c.position < excluded.position
+            """,
+            reader,
         )
 
     async def replay(self, receiver_id: int, age: timedelta) -> int:

@@ -33,6 +33,7 @@ from postroad.notifications.ways import Ways
 
 READER = "notifications"
 EVENTS = 500  # fanned out in one transaction
+PASS_SECONDS = 30.0  # how often a server without receivers lets go of events
 LOOK_SECONDS = 1.0  # should an announcement be lost; and other workers' lines come due
 RETRY_SECONDS = 1.0  # after the database was away
 FIRST_AGAIN = 2.0  # seconds until a receiver that failed is told again, twice as long each time
@@ -75,6 +76,8 @@ class Telling:
         self._listener = listener
         self._monotonic = monotonic
         self._reader = EventReader(database, READER)
+        self._has_receivers = True
+        self._passed_at: float | None = None
         self._news = asyncio.Event()
         self._due = asyncio.Event()
         self._at_work: Counter[int] = Counter()
@@ -97,7 +100,9 @@ class Telling:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _hear(self, _payload: str | None) -> None:
-        self._news.set()
+        # A server that tells nobody does nothing for each mail: it looks now and then whether that is so.
+        if self._has_receivers:
+            self._news.set()
 
     async def _keep(self, work: Callable[[], Awaitable[int]], wake: asyncio.Event) -> None:
         while True:
@@ -120,6 +125,10 @@ class Telling:
 
     async def fan_out(self) -> int:
         """Give what happened to the receivers it concerns; returns how many events there were."""
+        self._has_receivers = await self._lines.has_receivers()
+        if not self._has_receivers:
+            await self._pass_over()
+            return 0
         async with self._reader.claim(EVENTS) as claim:
             if claim.events:
                 async with claim.settling() as connection:
@@ -127,6 +136,12 @@ class Telling:
         if claim.events:
             self._due.set()
         return len(claim.events)
+
+    async def _pass_over(self) -> None:
+        now = self._monotonic()
+        if self._passed_at is None or now - self._passed_at >= PASS_SECONDS:
+            self._passed_at = now
+            await self._lines.pass_over(READER)
 
     async def begin(self) -> int:
         """Claim lines that are due, as many as each receiver has places for; returns how many."""
