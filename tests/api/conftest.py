@@ -120,6 +120,7 @@ async def open_api_house(
     def beside(services: Services, sign_on: SignOn) -> Any:
         api = JsonApi(
             ApiServices(
+                accounts=services.accounts,
                 sign_in=services.sign_in,
                 tokens=tokens,
                 integrations=integrations,

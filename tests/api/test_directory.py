@@ -10,6 +10,7 @@ from postroad.directory.identity.tokens import Scope
 from postroad.directory.passwords import PasswordHashing
 from postroad.directory.principals import Kind
 from tests.api.conftest import LIN, SHELL, ApiHouse, Caller
+from tests.api.test_mail import mail
 from tests.web.house import PASSWORD
 
 DIRECTORY = (Scope.DIRECTORY_READ, Scope.DIRECTORY_WRITE)
@@ -79,10 +80,15 @@ async def test_an_administrator_of_a_domain_sees_that_domain(api: ApiHouse) -> N
     assert ([one["address"] for one in page["accounts"]], page["total"]) == ([LIN], 2)
     rest = await near.get("/accounts", domain="demo.example", limit=1, cursor=page["next"])
     assert rest["next"] is None
+    await api.house.deliver(api.lin_id, mail("heavy"))
+    held = await near.get("/domains/demo.example/statistics", limit=1)
+    assert (held["accounts"], held["messages"], held["unread"]) == (2, 1, 1)
+    assert [(one["address"], one["size_bytes"]) for one in held["largest"]] == [(LIN, held["size_bytes"])]
     # What is outside is refused in the same words whether it is there or not.
     for there, not_there in [
         ("/accounts/boss@other.example", "/accounts/nobody@other.example"),
         ("/domains/other.example", "/domains/nowhere.example"),
+        ("/domains/other.example/statistics", "/domains/nowhere.example/statistics"),
         ("/accounts?domain=other.example", "/accounts?domain=nowhere.example"),
         ("/lists/all@other.example/members", "/lists/no@other.example/members"),
     ]:
@@ -102,3 +108,18 @@ async def test_an_integration_administers_its_domains(api: ApiHouse) -> None:
     await oa.post("/accounts", {"address": "neu@demo.example", "password": PASSWORD}, 201)
     assert (await oa("POST", "/accounts", {"address": "x@far.example", "password": PASSWORD})).status == 403
     assert (await oa("DELETE", "/accounts/neu@demo.example")).status == 204
+
+
+async def test_an_account_sets_its_name_and_language(api: ApiHouse) -> None:
+    lin = await api.lin()
+    assert (await lin.get("/settings"))["display_name"] == "林晓"
+    changed = await lin("PATCH", "/settings", {"display_name": "Lin X.", "language": "zh"})
+    assert (changed.json()["display_name"], changed.json()["language"]) == ("Lin X.", "zh")
+    # The language is that of its problems, and the name that of its mail, from now on.
+    problem = (await lin("GET", "/folders/999999", accept_language="fr")).json()
+    assert problem["title"] == "没有此文件夹"
+    await lin.post("/messages", {"to": [{"address": LIN}], "subject": "x", "text": "y"}, 202)
+    [row] = (await lin.get(f"/folders/{await api.house.folder(api.lin_id)}/messages"))["messages"]
+    assert row["sender"] == "Lin X."
+    assert (await lin("PATCH", "/settings", {"language": None})).json()["language"] is None
+    assert (await lin("PATCH", "/settings", {"mobile": "12"})).json()["code"] == "bad-value"

@@ -32,6 +32,7 @@ BODIES: Mapping[str, Any] = {
     "sendMessage": WRITTEN,
     "createDraft": WRITTEN,
     "replaceDraft": WRITTEN,
+    "changeSettings": {"display_name": "Anders"},
     "createDomain": {"name": "neu.example"},
     "createAccount": {"address": "neu@demo.example", "password": "correct horse 42"},
     "changeAccount": {"display_name": "Anders", "is_disabled": True, "password": "correct horse 43"},
@@ -46,7 +47,7 @@ QUERIES = {"search": f"?q={SECRET}", "suggestPeople": "?q=max"}
 OF_ONESELF = frozenset(
     {
         *("whoAmI", "listFolders", "createFolder", "search", "suggestPeople", "statistics"),
-        *("sendMessage", "createDraft", "streamEvents", "listDomains"),
+        *("sendMessage", "createDraft", "streamEvents", "listDomains", "getSettings", "changeSettings"),
     }
 )
 

@@ -18,11 +18,13 @@ from postroad.api.directory import DirectoryCalls
 from postroad.api.events import ChangeFeed, EventCalls
 from postroad.api.folders import FolderCalls
 from postroad.api.operations import Operation
+from postroad.api.own import OwnCalls
 from postroad.api.reading import ReadingCalls
 from postroad.api.service import BASE, Api
 from postroad.api.signing_in import SigningIn
 from postroad.api.writing import WritingCalls
 from postroad.config import Api as Limits
+from postroad.directory.addresses.accounts import Accounts
 from postroad.directory.identity.administration import Administration
 from postroad.directory.identity.calls import AnsweredCalls, CallRates
 from postroad.directory.identity.integrations import Integrations
@@ -44,6 +46,7 @@ from postroad.transport.accepting.submission import Submission
 class ApiServices:
     """What the API calls."""
 
+    accounts: Accounts
     sign_in: SignIn
     tokens: Tokens
     integrations: Integrations
@@ -103,7 +106,8 @@ class JsonApi:
                 clock,
             ),
             self._events,
-            DirectoryCalls(services.administration),
+            OwnCalls(services.accounts),
+            DirectoryCalls(services.administration, services.statistics),
         )
         self.operations: Sequence[Operation] = [one for part in parts for one in part.operations()]
         self._signing_in = SigningIn(services.sign_in, services.tokens, services.integrations, client)

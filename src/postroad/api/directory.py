@@ -15,6 +15,7 @@ from postroad.directory.errors import AddressTaken, DomainTaken
 from postroad.directory.identity.administration import Administration, Hand
 from postroad.directory.identity.audit import Actor
 from postroad.directory.identity.tokens import Scope
+from postroad.mailstore.statistics import MailStatistics
 from postroad.message.address import Address, BadAddress
 
 T = TypeVar("T")
@@ -24,8 +25,9 @@ _READ, _WRITE = Scope.DIRECTORY_READ, Scope.DIRECTORY_WRITE
 class DirectoryCalls:
     """Operations of administrators."""
 
-    def __init__(self, administration: Administration) -> None:
+    def __init__(self, administration: Administration, statistics: MailStatistics) -> None:
         self._administration = administration
+        self._statistics = statistics
 
     def operations(self) -> Sequence[Operation]:
         """What can be asked for."""
@@ -46,6 +48,14 @@ class DirectoryCalls:
                 place, "createDomain", "Make a domain", self.add_domain, models.NewDomain, models.Domain
             ),
             _reading(place + "/{domain}", "getDomain", "One domain", self.domain, models.Domain),
+            _reading(
+                place + "/{domain}/statistics",
+                "domainStatistics",
+                "What the accounts of a domain hold",
+                self.statistics,
+                models.DomainStatistics,
+                models.LargestQuery,
+            ),
             _removing(place + "/{domain}", "deleteDomain", "Remove an empty domain", self.remove_domain),
         ]
 
@@ -63,6 +73,30 @@ class DirectoryCalls:
     async def domain(self, call: Call) -> Answer:
         """One."""
         return Answer(models.Domain.of(await self._administration.domain(_hand(call), call.path["domain"])))
+
+    async def statistics(self, call: Call) -> Answer:
+        """What its accounts hold."""
+        query: models.LargestQuery = call.query
+        domain = await self._administration.domain(_hand(call), call.path["domain"])
+        found = await self._statistics.of_domain(domain.name, query.limit)
+        return Answer(
+            models.DomainStatistics(
+                accounts=found.accounts,
+                messages=found.messages,
+                unread=found.unseen,
+                size_bytes=found.size_bytes,
+                largest=[
+                    models.Holding(
+                        address=one.address,
+                        messages=one.messages,
+                        unread=one.unseen,
+                        size_bytes=one.size_bytes,
+                        quota_bytes=one.quota_bytes,
+                    )
+                    for one in found.largest
+                ],
+            )
+        )
 
     async def add_domain(self, call: Call) -> Answer:
         """Make one."""

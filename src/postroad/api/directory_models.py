@@ -69,6 +69,32 @@ class DomainPage(Model):
     next: str | None
 
 
+class Holding(Model):
+    """What an account holds."""
+
+    address: str
+    messages: int
+    unread: int
+    size_bytes: int
+    quota_bytes: int | None
+
+
+class DomainStatistics(Model):
+    """What the accounts of a domain hold together, and those that hold most, the largest first."""
+
+    accounts: int
+    messages: int
+    unread: int
+    size_bytes: int
+    largest: list[Holding]
+
+
+class LargestQuery(Model):
+    """How many of the largest accounts are told."""
+
+    limit: Annotated[int, Field(ge=0, le=MAX_LIMIT)] = 20
+
+
 class NewDomain(Model):
     """A domain to be made; with `alias_of` every address of that domain is here as well."""
 

@@ -77,6 +77,7 @@ def open_api(settings: Settings, parts: Parts, client: Callable[[Request], str])
     """Build the JSON API; `client` tells the address a request comes from."""
     return JsonApi(
         ApiServices(
+            accounts=parts.accounts,
             sign_in=parts.sign_in,
             tokens=parts.tokens,
             integrations=parts.integrations,
