@@ -34,10 +34,10 @@ async def test_a_rate_holds_for_a_task_and_for_all_of_a_customer(office: Office)
     engine = office.engine()
     await engine.watch.look()
     tasks = office.house.campaigns.tasks
-    await tasks.set_pace(customer, first, hours=None, mails_per_minute=100)
+    await tasks.set_pace(customer, first, hours=None, mails_per_minute=3)  # one in twenty seconds
     rates = OwnRates(office.house.database)
     runs = await office.run_of(first), await office.run_of(second)
-    assert await claimed(office, rates) == {runs[0]: 5, runs[1]: 120}
+    assert await claimed(office, rates) == {runs[0]: 1, runs[1]: 120}
     assert await claimed(office, rates) == {}, "the bucket is empty, and the other run all claimed"
     await office.house.campaigns.customers.update(customer, mails_per_minute=60)
     await tasks.set_pace(customer, first, hours=None, mails_per_minute=None)
