@@ -35,7 +35,7 @@ format: dev
 	@.venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format .
 
 bench: setup
-	@for name in accept relay websent oa_counts; do .venv/bin/python benchmarks/$$name.py $(BENCH) || exit 1; done
+	@for name in accept relay websent oa_counts tracking; do .venv/bin/python benchmarks/$$name.py $(BENCH) || exit 1; done
 
 # Where atheris has no wheel, hypothesis searches instead.
 fuzz: dev

@@ -17,6 +17,10 @@ from postroad.api.app import ApiServices, JsonApi
 from postroad.api.service import BASE
 from postroad.config import Api as Limits
 from postroad.db.pool import Database
+from postroad.directory.addresses.aliases import Aliases
+from postroad.directory.addresses.domains import Domains
+from postroad.directory.addresses.lists import DistributionLists
+from postroad.directory.identity.administration import Administration
 from postroad.directory.identity.application_passwords import ApplicationPasswords
 from postroad.directory.identity.audit import OPERATOR, Actor
 from postroad.directory.identity.calls import AnsweredCalls, CallRates
@@ -116,11 +120,19 @@ async def open_api_house(
     def beside(services: Services, sign_on: SignOn) -> Any:
         api = JsonApi(
             ApiServices(
+                accounts=services.accounts,
                 sign_in=services.sign_in,
                 tokens=tokens,
                 integrations=integrations,
                 rates=CallRates(database, chosen.calls_per_minute),
                 answered=AnsweredCalls(database),
+                administration=Administration(
+                    database,
+                    Domains(database, services.accounts, lambda: datetime.now(UTC)),
+                    services.accounts,
+                    Aliases(database),
+                    DistributionLists(database),
+                ),
                 folders=services.folders,
                 entries=services.entries,
                 messages=services.messages,
@@ -140,16 +152,26 @@ async def open_api_house(
         made.append(api)
         return api.routes()
 
-    async with open_house(database, directory, beside=beside) as house:
+    def stop() -> None:
+        for api in made:
+            api.stop()
+
+    async with open_house(database, directory, beside=beside, on_stop=stop) as house:
         yield ApiHouse(house, made[0], tokens, integrations, ApplicationPasswords(database))
-        made[0].stop()
     hashing.close()
+
+
+@asynccontextmanager
+async def inhabited(database: Database, directory: Path) -> AsyncIterator[ApiHouse]:
+    """The API with Lin and Wang."""
+    async with open_api_house(database, directory) as opened:
+        opened.lin_id = await opened.house.account(LIN, "林晓")
+        opened.wang_id = await opened.house.account(WANG, "王伟")
+        yield opened
 
 
 @pytest.fixture
 async def api(database: Database, tmp_path: Path) -> AsyncIterator[ApiHouse]:
     """The API with Lin and Wang."""
-    async with open_api_house(database, tmp_path) as opened:
-        opened.lin_id = await opened.house.account(LIN, "林晓")
-        opened.wang_id = await opened.house.account(WANG, "王伟")
+    async with inhabited(database, tmp_path) as opened:
         yield opened

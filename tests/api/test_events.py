@@ -136,6 +136,11 @@ async def test_a_thousand_mails_missed_are_told_each(api: ApiHouse) -> None:
         assert {one.id for one in told[:-1]} == {""} and told[-1].id not in ("", start)
 
 
+async def test_who_only_asks_whether_there_is_a_stream_begins_none(api: ApiHouse) -> None:
+    head = await api.caller(await lasting(api))("HEAD", "/events")
+    assert head.headers["content-type"] == "text/event-stream" and head.body == b""
+
+
 async def test_streams_are_bounded_and_end_when_the_process_drains(
     database: Database, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -32,13 +32,22 @@ BODIES: Mapping[str, Any] = {
     "sendMessage": WRITTEN,
     "createDraft": WRITTEN,
     "replaceDraft": WRITTEN,
+    "changeSettings": {"display_name": "Anders"},
+    "createDomain": {"name": "neu.example"},
+    "createAccount": {"address": "neu@demo.example", "password": "correct horse 42"},
+    "changeAccount": {"display_name": "Anders", "is_disabled": True, "password": "correct horse 43"},
+    "createAlias": {"address": "neu@demo.example", "targets": ["x@far.example"]},
+    "changeAlias": {"targets": ["x@far.example"]},
+    "createList": {"address": "neu@demo.example"},
+    "addMembers": {"addresses": ["x@far.example"]},
+    "removeMembers": {"addresses": ["x@far.example"]},
 }
 QUERIES = {"search": f"?q={SECRET}", "suggestPeople": "?q=max"}
 # They name nobody's things but one's own, so a stranger is answered, with the stranger's things.
 OF_ONESELF = frozenset(
     {
         *("whoAmI", "listFolders", "createFolder", "search", "suggestPeople", "statistics"),
-        *("sendMessage", "createDraft", "streamEvents"),
+        *("sendMessage", "createDraft", "streamEvents", "listDomains", "getSettings", "changeSettings"),
     }
 )
 

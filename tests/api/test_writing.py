@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from postroad.api import service
 from postroad.directory.identity.calls import AnsweredCalls
 from postroad.mailstore.folders import Role
 from tests.api.conftest import LIN, WANG, ApiHouse
+from tests.api.test_directory import administrator
 from tests.api.test_mail import mail, rich_mail
 
 LETTER: dict[str, Any] = {"to": [{"name": "王伟", "address": WANG}], "subject": "你好", "text": "words"}
@@ -117,6 +119,29 @@ async def test_a_call_with_a_key_is_done_once(api: ApiHouse) -> None:
     twice = await lin("POST", "/folders", {"name": "Once"}, idempotency_key="k3")
     assert (folder.status, twice.status, twice.body) == (201, 201, folder.body)
     assert twice.headers["location"] == folder.headers["location"]
+
+
+async def test_more_large_bodies_than_there_is_room_for_are_told_to_come_again(
+    api: ApiHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lin = await api.lin()
+    large = {**LETTER, "files": [{"name": "x", "content": "AAAA" * 400_000}]}
+    with monkeypatch.context() as crowded:
+        crowded.setattr(service, "LARGE_BODIES", 0)
+        busy = await lin("POST", "/messages", large)
+        assert (busy.status, busy.headers["retry-after"]) == (503, "10")
+        assert (await lin("POST", "/messages", LETTER)).status == 202
+    assert (await lin("POST", "/messages", large)).status == 202  # nothing is held of the one before
+
+
+async def test_a_password_leaves_nothing_to_guess_at(api: ApiHouse) -> None:
+    root = await administrator(api, "root")
+    new = {"address": "neu@demo.example", "password": "first secret 1"}
+    first = await root("POST", "/accounts", new, idempotency_key="k")
+    again = await root("POST", "/accounts", {**new, "password": "other secret 2"}, idempotency_key="k")
+    assert (first.status, again.body) == (201, first.body)
+    other = await root("POST", "/accounts", {**new, "display_name": "x"}, idempotency_key="k")
+    assert other.json()["code"] == "key-reused"
 
 
 @pytest.mark.parametrize("where", ["before", "after"])

@@ -89,3 +89,31 @@ def test_from_a_customer_to_a_task(postroad: Command, tmp_path: Path) -> None:
     )
     assert json.loads(postroad("task", "list", "lin", "--json").output)["tasks"][0]["id"] == int(task_id)
     assert postroad("task", "show", "lin", "99", "--language", "zh").errors.startswith("postroad: 没有找到")
+
+
+def test_words_of_servers_and_what_they_lead_to(postroad: Command) -> None:
+    assert postroad("customer", "add", "shop", "--password-stdin", stdin=SECRET).code == 0
+    before = postroad("bounce", "show", "the moon is full", "--code", "550", "--json").data["verdict"]
+    assert (before["failure"], before["by"]) == ("not_exist", "550")
+    added = postroad("bounce", "add", "moon*full", "over_quota", "--json")
+    assert added.code == 0, added.output + added.errors
+    after = postroad("bounce", "show", "the moon is full", "--code", "550", "--json").data["verdict"]
+    assert (after["failure"], after["by"]) == ("over_quota", "moon*full")
+    assert [each["pattern"] for each in postroad("bounce", "list", "--json").data["rules"]] == ["moon*full"]
+    assert len(postroad("bounce", "list", "--built-in", "--json").data["rules"]) > 100
+    assert "moon*full" in postroad("bounce", "list").output
+    bad = postroad("bounce", "add", "*", "over_quota", "--json")
+    assert (bad.code, bad.data["error"]["code"]) == (1, "campaign-bad-input")
+    assert postroad("bounce", "remove", str(added.data["rule"]["id"])).code == 0
+    assert postroad("bounce", "list", "--json").data["rules"] == []
+
+    rules = postroad("suppression", "show", "--json").data["rules"]
+    assert {"failure": "not_exist", "failures": 1, "within_days": 90} in rules
+    changed = postroad("suppression", "set", "user_reject", "4", "--within-days", "30", "--json")
+    assert {"failure": "user_reject", "failures": 4, "within_days": 30} in changed.data["rules"]
+    assert "user_reject" in postroad("suppression", "show").output
+    gone = postroad("suppression", "set", "user_reject", "0", "--json").data["rules"]
+    assert gone == rules
+    assert postroad("suppression", "list", "shop", "--json").data["suppressions"] == []
+    missing = postroad("suppression", "remove", "shop", "nobody@example.com", "--json")
+    assert (missing.code, missing.data["error"]["code"]) == (1, "campaign-not-found")

@@ -8,20 +8,29 @@ what is there. A road joins by `@road("its name")`.
 from __future__ import annotations
 
 import asyncio
+import json
+import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import TypeAlias
 
-from postroad.campaigns.tracking.agents import Agent, Kind
 from postroad.campaigns.tracking.hits import Hit
+from postroad.db.pool import Database
 from postroad.directory.errors import WrongCredentials
+from postroad.dns.lookups import Lookups
 from postroad.events.outbox import Event, Outbox
 from postroad.events.reader import EventReader
 from postroad.mailstore.flags import Flag, FlagChange
 from postroad.mailstore.folders import Role
+from postroad.notifications.lines import Lines
+from postroad.notifications.receivers import Receivers
+from postroad.notifications.telling import Telling
+from postroad.notifications.ways import open_ways
 from postroad.protocols.smtp.envelope import Envelope, EnvelopeRecipient, SessionInfo
 from postroad.protocols.smtp.envelope import Role as SmtpRole
 from tests.faults.mailed import NOTICE, mailed
@@ -247,6 +256,44 @@ async def websent(walk: Walk) -> AsyncGenerator[None, None]:
     walk.hold_copies(_names(walk.scene.at_sink(walk.mark)))
 
 
+# -- telling others
+
+
+@road("notifications")
+async def notifications(walk: Walk) -> AsyncGenerator[None, None]:
+    """Mails that come are told of at least once: a file each, whole."""
+    scene = walk.scene
+    with tempfile.TemporaryDirectory(prefix="told-") as directory:
+        receiver = await Receivers(scene.database).add_files(directory, account=str(ANNA))
+        lookups = Lookups()
+        ways = open_ways(scene.settings.notifications, lookups, walk.parts.messages, walk.parts.clock)
+
+        async def tell(database: Database) -> bool:
+            lines, receivers = Lines(database, timedelta(milliseconds=100)), Receivers(database)
+            telling = Telling(database, lines, receivers, ways, scene.settings.notifications)
+            await telling.fan_out()
+            for line in await lines.claim(receiver.id, 1):
+                await telling.tell_line(line)
+            return walk.acknowledged <= _told(directory).keys()
+
+        try:
+            yield
+            await walk.ask(partial(walk.send, walk.parts.transport, str(ANNA)))
+            await walk.ask(partial(tell, walk.parts.database))
+            yield
+            await until(partial(tell, scene.database), f"all of {walk.acknowledged} are told of")
+            told = _told(directory)
+            assert set(told.values()) <= {1}, f"more than one file: {told}"
+        finally:
+            await lookups.close()
+            await Receivers(scene.database).remove(receiver.id)
+
+
+def _told(directory: str) -> Counter[str]:
+    """The mails that a directory has files of."""
+    return Counter(json.loads(each.read_bytes())["subject"] for each in Path(directory).glob("*.json"))
+
+
 # -- signing in
 
 
@@ -338,14 +385,14 @@ async def _hand_on(reader: EventReader) -> int:
 async def track(walk: Walk) -> AsyncGenerator[None, None]:
     """Opens and clicks of readers are written once, whatever stood in the way."""
     run = await mailed(walk.scene.database, walk.mark, HOSTNAME)
-    hits, agent = walk.parts.hits, Agent("walker", "Walker", "Other", "pc", Kind.PERSON, False)
+    hits = walk.parts.hits
 
     async def are_written() -> bool:
         return hits.waiting == 0
 
     yield
     for number in (1, 2, 3):
-        hits.add(Hit(run.run_id, run.email_base + number, None, time.monotonic(), agent, None, Kind.PERSON))
+        hits.add(Hit(run.run_id, run.email_base + number, None, time.monotonic(), "Mozilla/5.0 (X11)", None))
     with suppress(TimeoutError):  # held up by the fault; what is strict waits for it
         async with asyncio.timeout(None if walk.is_strict else 2.0):
             await until(are_written, "the hits are written")

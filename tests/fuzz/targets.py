@@ -35,6 +35,10 @@ from postroad.message.summary import PREVIEW_LENGTH, summarise
 from postroad.message.text import html_body, readable_text, text_body
 from postroad.message.tokens import MAX_TOKENS, query_terms, search_tokens
 from postroad.message.transfer import decoded, uudecoded
+from postroad.protocols.ctrl.client import CtrlClient, Errand, UploadWanted
+from postroad.protocols.ctrl.patterns import pattern
+from postroad.protocols.ctrl.replies import Code
+from postroad.protocols.ctrl.server import Command, CtrlServer, Greeting, Login, StartTls
 from postroad.protocols.smtp.commands import PathRules, parse_chunk, parse_helo, parse_mail, parse_recipient
 from postroad.protocols.smtp.content import has_bare_line_ends, unstuff, with_crlf
 from postroad.protocols.smtp.events import MessageComplete
@@ -221,6 +225,42 @@ def smtp_session(data: bytes) -> None:
     assert results[0] == results[1]
 
 
+def ctrl_session(data: bytes) -> None:
+    """A control session, cut in two at the first byte: the cut changes nothing. And as a server's words."""
+    if not data:
+        return
+    results = []
+    for pieces in ([data[1:]], [data[1:][: data[0]], data[1:][data[0] :]]):
+        server = CtrlServer(Greeting("<1.2@x>", "x", "x"), offers_tls=False)
+        requests = []
+        for piece in pieces:
+            server.receive(piece)
+            while (request := server.next_request()) is not None:
+                requests.append(request)
+                if isinstance(request, Login):
+                    server.signed_in()
+                elif isinstance(request, Command) and request.arguments:
+                    server.want_upload()
+                else:
+                    assert not isinstance(request, StartTls)
+                    server.fail(Code.SYNTAX)
+        results.append((requests, server.output()))
+    assert results[0] == results[1]
+    client = CtrlClient(Errand(b"a", b"b", [b"noop"]))
+    client.receive(data)
+    for _ in range(len(data) + 10):
+        if (event := client.next_event()) is None:
+            if client.is_over:
+                break
+            client.end_of_input()
+        elif event == UploadWanted():
+            client.upload([])
+    assert client.is_over
+    text = decode(data, "utf-8")
+    half = len(text) // 2
+    pattern(text[:half]).matches(text[half:])
+
+
 def line_ends(data: bytes) -> None:
     """Content on its way: repaired once is repaired."""
     repaired = with_crlf(data)
@@ -246,6 +286,6 @@ TARGETS: dict[str, Target] = {
     each.__name__: each
     for each in (
         mail, headers, charsets, transfer, html, css, plain_text, invitation, tokens, addresses,
-        smtp_commands, smtp_session, line_ends, forms,
+        smtp_commands, smtp_session, ctrl_session, line_ends, forms,
     )
 }  # fmt: skip

@@ -102,8 +102,9 @@ async def open_house(
     settings: Web | None = None,
     beside: Beside = lambda _services, _sign_on: (),
     sign_on_hosts: Collection[str] = (),
+    on_stop: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[House]:
-    """Build the services and the application, with bridges `beside` it."""
+    """Build the services and the application, with bridges `beside` it that `on_stop` ends."""
 
     def clock() -> datetime:
         return datetime.now(UTC)
@@ -153,6 +154,7 @@ async def open_house(
             clock,
             beside=lambda sign_on: beside(services, sign_on),
             sign_on_hosts=sign_on_hosts,
+            on_stop=on_stop,
         )
         house = House(
             database,

@@ -14,14 +14,18 @@ from starlette.routing import BaseRoute, Route
 
 from postroad.api.changing import ChangingCalls
 from postroad.api.description import describe
+from postroad.api.directory import DirectoryCalls
 from postroad.api.events import ChangeFeed, EventCalls
 from postroad.api.folders import FolderCalls
 from postroad.api.operations import Operation
+from postroad.api.own import OwnCalls
 from postroad.api.reading import ReadingCalls
 from postroad.api.service import BASE, Api
 from postroad.api.signing_in import SigningIn
 from postroad.api.writing import WritingCalls
 from postroad.config import Api as Limits
+from postroad.directory.addresses.accounts import Accounts
+from postroad.directory.identity.administration import Administration
 from postroad.directory.identity.calls import AnsweredCalls, CallRates
 from postroad.directory.identity.integrations import Integrations
 from postroad.directory.identity.sign_in import SignIn
@@ -42,11 +46,13 @@ from postroad.transport.accepting.submission import Submission
 class ApiServices:
     """What the API calls."""
 
+    accounts: Accounts
     sign_in: SignIn
     tokens: Tokens
     integrations: Integrations
     rates: CallRates
     answered: AnsweredCalls
+    administration: Administration
     folders: Folders
     entries: Entries
     messages: Messages
@@ -100,6 +106,8 @@ class JsonApi:
                 clock,
             ),
             self._events,
+            OwnCalls(services.accounts),
+            DirectoryCalls(services.administration, services.statistics),
         )
         self.operations: Sequence[Operation] = [one for part in parts for one in part.operations()]
         self._signing_in = SigningIn(services.sign_in, services.tokens, services.integrations, client)

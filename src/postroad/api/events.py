@@ -92,10 +92,7 @@ class EventCalls:
     async def stream(self, call: Call) -> Answer:
         """Begin a stream, at the reader's position or now."""
         account_id = call.account.id
-        if (
-            self._open[account_id] >= self._limits.max_streams_per_account
-            or self._open.total() >= self._limits.max_streams
-        ):
+        if self._is_full(account_id):
             raise Problem("too-many-streams", headers={"retry-after": "30"})
         position = read_position(call.headers.get("last-event-id", ""))
         token = call.headers.get("authorization", "").partition(" ")[2]
@@ -105,8 +102,16 @@ class EventCalls:
             headers={"x-accel-buffering": "no", "cache-control": "no-store"},
         )
 
+    def _is_full(self, account_id: int) -> bool:
+        return (
+            self._open[account_id] >= self._limits.max_streams_per_account
+            or self._open.total() >= self._limits.max_streams
+        )
+
     async def _told(self, call: Call, token: str, position: Position | None) -> AsyncIterator[bytes]:
         account_id = call.account.id
+        if self._is_full(account_id):  # several that asked at the same moment
+            return
         self._open[account_id] += 1
         stopping = asyncio.ensure_future(self._stopping.wait())
         upcoming: asyncio.Task[FolderChanged] | None = None

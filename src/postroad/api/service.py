@@ -35,6 +35,8 @@ WORK_SECONDS = 60.0  # of one call, once it has come in
 RECEIVING_SECONDS = 600.0  # a mail of the largest size over a slow line
 SMALL_BODY = 1024 * 1024  # a thousand addresses, ten times over
 LARGE_BODY = 128 * 1024  # read in a thread
+LARGE_BODIES = 4  # of the largest size, received at once by a worker; more are told to come again
+BUSY_SECONDS = 10
 MAX_KEY = 255  # characters of an idempotency key
 MAX_QUERY = 8000
 ACCOUNT_HEADER = "postroad-account"
@@ -65,6 +67,7 @@ class Api:
         self._client = client
         # Base64 takes four bytes for three, and its lines may be broken.
         self._large_body = max_upload_bytes * 3 // 2 + 8 * SMALL_BODY
+        self._in_hand = 0  # bytes of bodies that are being received
 
     def routes(self) -> list[BaseRoute]:
         """One route a path; what lies beside them under the base is a problem, not a page."""
@@ -207,13 +210,26 @@ class Api:
             if int(request.headers.get("content-length", "0")) > limit:
                 raise Problem("too-large")
         received = bytearray()
-        async with asyncio.timeout(RECEIVING_SECONDS):
-            async for piece in request.stream():
-                received += piece
-                if len(received) > limit:
-                    raise Problem("too-large")
-        content = bytes(received)
+        try:
+            async with asyncio.timeout(RECEIVING_SECONDS):
+                async for piece in request.stream():
+                    received += piece
+                    self._in_hand += len(piece)
+                    if len(received) > limit:
+                        raise Problem("too-large")
+                    if len(received) > SMALL_BODY and self._in_hand > LARGE_BODIES * self._large_body:
+                        raise Problem("away", headers={"retry-after": str(BUSY_SECONDS)})
+            content = bytes(received)
+            value = await self._understood(model, content)
+        finally:
+            self._in_hand -= len(received)
+        if "password" in model.model_fields:
+            # What is kept to know the request again must be of no use to who guesses passwords.
+            content = value.model_dump_json(exclude={"password"}).encode()
         request.scope["postroad.body_hash"] = hashlib.sha256(content).digest()
+        return value
+
+    async def _understood(self, model: type[BaseModel], content: bytes) -> BaseModel:
         try:
             if len(content) > LARGE_BODY:
                 return await asyncio.to_thread(model.model_validate_json, content)
@@ -295,6 +311,8 @@ def _response(request: Request, operation: Operation, answer: Answer) -> Respons
         if request.method in ("GET", "HEAD") and is_known(request.headers.get("if-none-match"), answer.etag):
             return Response(b"", 304, headers)
     if answer.stream is not None:
+        if request.method == "HEAD":  # what has no end is not begun for nobody
+            return Response(b"", status, {**headers, "content-type": answer.media_type})
         return StreamingResponse(answer.stream, status, headers, media_type=answer.media_type)
     content = _encoded(answer)
     if status == 204:

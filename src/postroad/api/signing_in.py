@@ -104,7 +104,9 @@ class SigningIn:
                 principal, allowed = await self._integration(request, fields)
             else:
                 principal, allowed = await self._person(request, fields)
-            scopes = _wanted(fields.get("scope", ""), allowed)
+            # Who asks for nothing gets mail: few programs of people administer.
+            usual = allowed & MAIL_SCOPES if principal.kind is Kind.ACCOUNT else allowed
+            scopes = _wanted(fields.get("scope", ""), allowed, usual)
             text = await self._tokens.issue(principal, scopes)
         except DatabaseUnavailable as error:
             raise _AWAY from error
@@ -165,11 +167,11 @@ class SigningIn:
 _AWAY = OAuthError("temporarily_unavailable", "try again shortly", 503, {"retry-after": "3"})
 
 
-def _wanted(text: str, allowed: frozenset[Scope]) -> frozenset[Scope]:
-    """The scopes asked for; without any, all that are allowed."""
+def _wanted(text: str, allowed: frozenset[Scope], usual: frozenset[Scope]) -> frozenset[Scope]:
+    """The scopes asked for; without any, the usual ones."""
     words = text.split()
     if not words:
-        return allowed
+        return usual
     known = {scope.value: scope for scope in allowed}
     if any(word not in known for word in words):
         raise OAuthError("invalid_scope", f"some of {' '.join(sorted(allowed))}")

@@ -17,15 +17,27 @@ from postroad.db.pool import Connection, Database
 MAX_USERNAME = 100
 MAX_TEXT = 255
 MAX_PAGE = 1000
+MAX_RATE = 10_000_000  # mails a minute
 TEXTS = ("company", "contact", "phone", "mobile", "email", "im", "address")
 CHANGEABLE = frozenset(
-    {*TEXTS, "is_enabled", "service_type", "send_type", "begins_on", "ends_on", "daily_volume", "manager_id"}
+    {
+        *TEXTS,
+        "mails_per_minute",
+        "is_enabled",
+        "service_type",
+        "send_type",
+        "begins_on",
+        "ends_on",
+        "daily_volume",
+        "manager_id",
+    }
 )
 
 # The dates of a service are days of the platform's zone, which the caller knows.
 _COLUMNS = """
 c.id, c.username, c.is_manager, c.manager_id, c.company, c.contact, c.phone, c.mobile, c.email, c.im,
-c.address, c.is_enabled, c.service_type, c.send_type, c.begins_on, c.ends_on, c.daily_volume, c.created_at
+c.address, c.is_enabled, c.service_type, c.send_type, c.begins_on, c.ends_on, c.daily_volume, c.created_at,
+c.mails_per_minute
 """
 
 
@@ -51,6 +63,7 @@ class Customer:
     ends_on: date | None
     daily_volume: int
     created_at: datetime
+    mails_per_minute: int | None = None  # of all its tasks together; None: as receivers allow
 
     def check_may_write(self, today: date) -> None:
         """Raise `NotAllowed` unless the service is enabled and runs on the day `today`."""
@@ -177,6 +190,8 @@ def _checked(details: dict[str, Any]) -> dict[str, Any]:
             raise BadInput(name, "all or day")
         if name == "send_type" and value not in ("remote", "local"):
             raise BadInput(name, "remote or local")
+        if name == "mails_per_minute" and value is not None and not 1 <= value <= MAX_RATE:
+            raise BadInput(name, f"1 to {MAX_RATE}, or none")
         if name == "daily_volume" and not 0 <= value < 2**62:
             raise BadInput(name, "a number from 0")
     return details

@@ -51,6 +51,12 @@ class SealingKeys:
                 self._read_at = self._monotonic() - KEPT_SECONDS + LOOK_AGAIN_SECONDS
         return self._kept
 
+    def opened(self, text: str) -> Token | None:
+        """What a token says, by the keys that are at hand; None also when there are none yet."""
+        if self._kept is None or self._monotonic() - self._read_at > KEPT_SECONDS:
+            return None
+        return self._kept.tokens.read(text)
+
     async def read_token(self, text: str) -> Token | None:
         """What a token says, by whichever key. Raises `DatabaseUnavailable`."""
         token = (await self.get()).tokens.read(text)

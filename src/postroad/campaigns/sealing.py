@@ -71,7 +71,10 @@ class _Ring:
     def _crossed(self, tag: bytes, value: bytes) -> bytes:
         """`value` under the stream that the tag begins; the same function takes it off again."""
         size = len(value)
-        stream = b"".join(self._block(tag, at) for at in range((size + 63) // 64))[:size]
+        if size <= 64:  # all but links with a target of their own
+            stream = self._block(tag, 0)[:size]
+        else:
+            stream = b"".join(self._block(tag, at) for at in range((size + 63) // 64))[:size]
         return (int.from_bytes(value, "big") ^ int.from_bytes(stream, "big")).to_bytes(size, "big")
 
     def _block(self, tag: bytes, at: int) -> bytes:
@@ -81,30 +84,25 @@ class _Ring:
 
 
 def packed(*numbers: int) -> bytes:
-    """Numbers from 0 up, seven bits a byte, the lowest first (LEB128). Raises `ValueError` for others."""
+    """Numbers from 0 up, each as a byte that says how many bytes follow. Raises `ValueError` for others."""
     out = bytearray()
     for number in numbers:
         if not 0 <= number < 2**63:
             raise ValueError(f"{number} is no id")
-        while number > 127:
-            out.append(number & 127 | 128)
-            number >>= 7
-        out.append(number)
+        size = (number.bit_length() + 7) // 8
+        out.append(size)
+        out += number.to_bytes(size, "big")
     return bytes(out)
 
 
 def unpacked(data: bytes, count: int) -> tuple[list[int], bytes] | None:
     """`count` numbers and what stands behind them; None when there are not so many."""
     numbers: list[int] = []
-    number = shift = at = 0
-    while len(numbers) < count:
-        if at == len(data) or shift > 56:
+    at = 0
+    for _ in range(count):
+        end = at + 1 + data[at] if at < len(data) else len(data) + 1
+        if end > len(data):
             return None
-        byte = data[at]
-        at += 1
-        number |= (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            numbers.append(number)
-            number = shift = 0
+        numbers.append(int.from_bytes(data[at + 1 : end], "big"))
+        at = end
     return numbers, data[at:]

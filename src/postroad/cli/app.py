@@ -41,6 +41,10 @@ NOUNS = {
     "integration": ("postroad.cli.token:integrations", "Programs that act for the accounts of domains."),
     "admin": ("postroad.cli.admin:app", "Administrators of the server or of domains."),
     "control-account": ("postroad.cli.control_account:app", "Who may use the control protocol."),
+    "notify": (
+        "postroad.cli.notify:app",
+        "Who is told of new mail: add-webhook, add-files, list, test, log, replay, rotate …",
+    ),
     "audit": ("postroad.cli.audit:app", "The log of who changed what."),
     "alias": ("postroad.cli.alias:app", "Addresses that stand for others."),
     "list": ("postroad.cli.distribution_list:app", "Distribution lists and their members."),
@@ -51,6 +55,14 @@ NOUNS = {
     "contact": ("postroad.cli.contact:app", "Contacts of a customer: lists, import, export …"),
     "template": ("postroad.cli.template:app", "Templates of a customer: add, list, show, approve, remove."),
     "task": ("postroad.cli.task:app", "Campaign tasks: add, list, show, pause, resume, cancel, recipients …"),
+    "bounce": (
+        "postroad.cli.bounce:app",
+        "What servers' answers to campaigns mean: list, add, remove, show.",
+    ),
+    "suppression": (
+        "postroad.cli.suppression:app",
+        "Addresses that nothing is sent to any more: list, remove, show, set.",
+    ),
     "database": ("postroad.cli.database:app", "The embedded database: upgrade."),
     "queue": (
         "postroad.cli.queue:app",
@@ -70,7 +82,7 @@ DEEDS = {
 
 # Commands that change nothing, and nouns whose services write to the audit log themselves.
 READING = frozenset({"list", "show", "dns", "stats"})
-SELF_WRITTEN = frozenset({"admin", "control-account", "integration", "audit"})
+SELF_WRITTEN = frozenset({"admin", "control-account", "integration", "audit", "notify"})
 NOTED_DEEDS = frozenset({"export", "import"})
 
 

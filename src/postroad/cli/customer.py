@@ -84,6 +84,9 @@ async def set_fields(
     enabled: Annotated[bool | None, Parameter(help="Whether the service may be used.")] = None,
     service_type: Annotated[Literal["all", "day"] | None, Parameter(help="Volume in all, or by day.")] = None,
     daily_volume: int | None = None,
+    mails_per_minute: Annotated[
+        int | None, Parameter(help="Of all its tasks together; 0: as receivers allow.")
+    ] = None,
     company: Text = None,
     contact: Text = None,
     phone: Text = None,
@@ -107,6 +110,8 @@ async def set_fields(
         "address": address,
     }
     changes = {name: value for name, value in given.items() if value is not None}
+    if mails_per_minute is not None:
+        changes["mails_per_minute"] = mails_per_minute or None
     async with desk.campaigns() as campaigns:
         customer = await campaigns.customers.get_by_username(username)
         customer = await campaigns.customers.update(customer.id, **changes)

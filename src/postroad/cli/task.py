@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, time
 from typing import Annotated, Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -122,11 +122,14 @@ async def show(customer: CustomerName, task_id: TaskId, /, *, desk: DeskArgument
         task = await campaigns.tasks.get(owner.id, task_id)
         run = await campaigns.tracking.run(owner.id, send_id=task_id)
         overview = await campaigns.tracking.overview(owner.id, run)
+        everything = await campaigns.tracking.unfiltered(owner.id, run)
     data = {
         **fields(task),
         "track_id": run.id,
         "opens": {"unique": overview.opens.unique, "total": overview.opens.total},
         "clicks": {"unique": overview.clicks.unique, "total": overview.clicks.total},
+        "opens_with_machines": {"unique": everything.open_unique, "total": everything.open_total},
+        "clicks_with_machines": {"unique": everything.click_unique, "total": everything.click_total},
         "links": [
             {"url": link.url, "unique": link.clicks.unique, "total": link.clicks.total}
             for link in overview.links
@@ -145,6 +148,28 @@ async def pause(customer: CustomerName, task_id: TaskId, /, *, desk: DeskArgumen
 async def resume(customer: CustomerName, task_id: TaskId, /, *, desk: DeskArgument) -> Answer:
     """Go on sending, or begin at once."""
     return await _wish(desk, customer, task_id, State.SENDING)
+
+
+@app.command
+async def pace(
+    customer: CustomerName,
+    task_id: TaskId,
+    /,
+    *,
+    hours: Annotated[
+        str | None, Parameter(help="Such as 08:00-20:00, in the platform's zone; always when not given.")
+    ] = None,
+    rate: Annotated[int | None, Parameter(help="Mails a minute; as receivers allow when not given.")] = None,
+    desk: DeskArgument,
+) -> Answer:
+    """Say at which hours of a day and how fast a task may send."""
+    async with desk.campaigns() as campaigns:
+        owner = await campaigns.customers.get_by_username(customer)
+        await campaigns.tasks.set_pace(
+            owner.id, task_id, hours=None if hours is None else _hours(hours), mails_per_minute=rate
+        )
+        task = await campaigns.tasks.get(owner.id, task_id)
+    return Answer({"task": fields(task)}, [desk.say("task-changed", id=task.id, state=int(task.state))])
 
 
 @app.command
@@ -243,6 +268,16 @@ async def _wish(desk: Desk, customer: str, task_id: int, wish: State) -> Answer:
         await campaigns.tasks.edit(owner.id, task_id, TaskChange(wish=wish))
         task = await campaigns.tasks.get(owner.id, task_id)
     return Answer({"task": fields(task)}, [desk.say("task-changed", id=task.id, state=int(task.state))])
+
+
+def _hours(text: str) -> tuple[time, time]:
+    begin, _, end = text.partition("-")
+    try:
+        return time.fromisoformat(begin.strip()), time.fromisoformat(end.strip())
+    except ValueError as error:
+        raise Failed(
+            "campaign-bad-input", field="hours", reason="two times of a day, such as 08:00-20:00"
+        ) from error
 
 
 def _recipient(one: Recipient) -> dict[str, object]:

@@ -51,6 +51,18 @@ def _filled(template: str, facts: Mapping[str, object]) -> str:
 # is good.
 ERRORS: dict[str, tuple[str, str, str, str]] = {
     **CAMPAIGN_ERRORS,
+    "unknown-receiver": (
+        "",
+        "没有编号为 {id} 的接收方",
+        "`postroad notify list` shows the receivers.",
+        "用 `postroad notify list` 查看接收方。",
+    ),
+    "bad-receiver": (
+        "",
+        "不能作为接收方：{reason}",
+        "`postroad notify add-webhook --help` and `postroad notify add-files --help` show the form.",
+        "写法见 `postroad notify add-webhook --help` 与 `postroad notify add-files --help`。",
+    ),
     "unknown-domain": (
         "",
         "没有域名 {domain}",
@@ -379,6 +391,34 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "control-account-added": ("The control account {name} is here.", "已添加控制账号 {name}。"),
     "control-account-removed": ("The control account {name} is removed.", "已删除控制账号 {name}。"),
+    "receiver-added": (
+        "Receiver {id} is told of new mail: {target}",
+        "接收方 {id} 将收到新邮件通知：{target}",
+    ),
+    "receiver-secret": (
+        "Shown this once; the receiver checks signatures with it:",
+        "只显示这一次，接收方用它验证签名：",
+    ),
+    "receiver-removed": ("Receiver {id} is removed.", "已删除接收方 {id}。"),
+    "receiver-paused": (
+        "Receiver {id} is told nothing for now; what comes waits.",
+        "接收方 {id} 已暂停，新通知将等待。",
+    ),
+    "receiver-resumed": ("Receiver {id} is told again.", "接收方 {id} 已恢复。"),
+    "receiver-replays": (
+        "{count} mails wait to be told to receiver {id}.",
+        "有 {count} 封邮件等待通知接收方 {id}。",
+    ),
+    "receiver-answers": ("Receiver {id} is well: {said}", "接收方 {id} 正常：{said}"),
+    "receiver-fails": ("Receiver {id} fails: {said}", "接收方 {id} 失败：{said}"),
+    "confirm-remove-receiver": (
+        "Remove {target} with what waits for it?",
+        "删除 {target} 及其等待中的通知？",
+    ),
+    "everybody": ("everybody", "所有人"),
+    "paused": ("paused", "已暂停"),
+    "failing": ("failing", "失败中"),
+    "well": ("well", "正常"),
     "whole server": ("the whole server", "整个服务器"),
     "every command": ("every command", "全部命令"),
     "everywhere": ("everywhere", "任意地址"),

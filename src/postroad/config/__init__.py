@@ -2,11 +2,13 @@
 
 from postroad.config.api import Api
 from postroad.config.campaigns import CampaignSending
+from postroad.config.ctrl import Ctrl
 from postroad.config.delivery import Delivery
 from postroad.config.edm import Edm
 from postroad.config.imap import Imap
 from postroad.config.listen import Listen
 from postroad.config.log import Log
+from postroad.config.notifications import Notifications
 from postroad.config.oa import Integration, Oa
 from postroad.config.pop3 import Pop3
 from postroad.config.section import LOOPBACK, MEBIBYTE, Section
@@ -24,12 +26,14 @@ __all__ = [
     "Api",
     "BadSettings",
     "CampaignSending",
+    "Ctrl",
     "Delivery",
     "Edm",
     "Imap",
     "Integration",
     "Listen",
     "Log",
+    "Notifications",
     "Oa",
     "OwnDomains",
     "Pop3",

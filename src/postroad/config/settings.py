@@ -25,11 +25,13 @@ from pydantic_settings import (
 from postroad.config.api import Api
 from postroad.config.audit import AuditLog
 from postroad.config.campaigns import CampaignSending
+from postroad.config.ctrl import Ctrl
 from postroad.config.delivery import Delivery
 from postroad.config.edm import Edm
 from postroad.config.imap import Imap
 from postroad.config.listen import Listen
 from postroad.config.log import Log
+from postroad.config.notifications import Notifications
 from postroad.config.oa import Oa
 from postroad.config.pop3 import Pop3
 from postroad.config.section import MEBIBYTE
@@ -63,6 +65,7 @@ class Settings(BaseSettings):
     smtp: Smtp = Smtp()
     imap: Imap = Imap()
     pop3: Pop3 = Pop3()
+    ctrl: Ctrl = Ctrl()
     delivery: Delivery = Delivery()
     shaping: Annotated[tuple[ShapingRule, ...], Field(max_length=MAX_RULES), AfterValidator(are_apart)] = ()
     storage: Storage = Storage()
@@ -71,6 +74,7 @@ class Settings(BaseSettings):
     web: Web = Web()
     oa: Oa = Oa()
     edm: Edm = Edm()
+    notifications: Notifications = Notifications()
     api: Api = Api()
     campaigns: CampaignSending = CampaignSending()
     log: Log = Log()

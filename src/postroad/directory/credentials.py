@@ -15,7 +15,7 @@ import asyncpg
 from postroad.db.pool import Connection, Database
 from postroad.directory.announcements import announce_in
 from postroad.directory.errors import BadValue, NameTaken, UnknownPrincipal
-from postroad.directory.passwords import PasswordHashing, check_policy, md5_of
+from postroad.directory.passwords import PasswordHashing, Policy, check_policy, md5_of
 from postroad.directory.principals import Kind, PrincipalId, name_key
 
 
@@ -37,10 +37,15 @@ class NewCredential:
 
 
 async def hash_password(
-    hashing: PasswordHashing, name: str, password: str, *, with_md5: bool = False
+    hashing: PasswordHashing,
+    name: str,
+    password: str,
+    *,
+    with_md5: bool = False,
+    policy: Policy = check_policy,
 ) -> Hashed:
     """Judge and hash the password of who signs in as `name`. Raises `WeakPassword`, `TooBusyToHash`."""
-    check_policy(password, name)
+    policy(password, name)
     password_hash = await hashing.hash(password)
     return Hashed(password_hash, await hashing.hash(md5_of(password)) if with_md5 else None)
 

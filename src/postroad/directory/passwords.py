@@ -14,7 +14,7 @@ import unicodedata
 from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -33,6 +33,9 @@ MAX_WAITING = 256  # checks in line; at 20 ms each on one core the last waits 5 
 _MD5 = re.compile(r"[0-9A-Fa-f]{32}\Z")
 
 _Result = TypeVar("_Result")
+
+# What judges a new password for a name; raises `WeakPassword`.
+Policy: TypeAlias = Callable[[str, str], None]
 
 
 class TooBusyToHash(Exception):
@@ -65,13 +68,21 @@ def is_acceptable_input(password: str) -> bool:
         return False
 
 
-def check_policy(password: str, address_key: str) -> None:
-    """Raise `WeakPassword` when `password` may not protect the account at `address_key`."""
+def check_usable(password: str, _address_key: str) -> None:
+    """Raise `WeakPassword` when `password` could not be typed, or is none.
+
+    For interfaces whose programs choose the passwords and answer for them: they know no stricter rule.
+    """
     if not is_acceptable_input(password):
         raise WeakPassword("length", f"the password must be {MIN_LENGTH} to {MAX_BYTES} bytes long")
-    prepared = prepare(password)
-    if any(unicodedata.category(character) == "Cc" for character in prepared):
+    if any(unicodedata.category(character) == "Cc" for character in prepare(password)):
         raise WeakPassword("control", "the password holds a control character")
+
+
+def check_policy(password: str, address_key: str) -> None:
+    """Raise `WeakPassword` when `password` may not protect the account at `address_key`."""
+    check_usable(password, address_key)
+    prepared = prepare(password)
     if len(prepared) < MIN_LENGTH:
         raise WeakPassword("length", f"the password must have at least {MIN_LENGTH} characters")
     folded = prepared.casefold()

@@ -1,4 +1,4 @@
-"""What the POP3 and IMAP listeners count, for Prometheus. One object a registry; nothing is global.
+"""What the POP3, IMAP and control listeners count, for Prometheus. One object a registry; nothing is global.
 
 Labels have few values, all of them ours: never an address or anything a client chose.
 """
@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 
 class AccessMetrics:
-    """The counters of all doors through which people read their mail."""
+    """The counters of all doors through which people read their mail, and of the control doors."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._connections = Counter(

@@ -125,6 +125,12 @@ class Connection(asyncio.Protocol):
         return self._transport is not None
 
     @property
+    def server(self) -> str:
+        """Our own address of this connection."""
+        name = self._transport.get_extra_info("sockname") if self._transport is not None else None
+        return str(name[0]) if isinstance(name, tuple) else "0.0.0.0"  # noqa: S104 - nothing is bound
+
+    @property
     def is_gone(self) -> bool:
         """Whether nobody is there any more."""
         return self._is_lost

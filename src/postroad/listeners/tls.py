@@ -1,7 +1,7 @@
 """The server's certificate: one `SSLContext` for the life of the process, whose certificate can be renewed.
 
-Every door shares it, so a renewal needs no restart and no new listener. RFC 8996 (no TLS before 1.2), RFC
-8314.
+Every door shares it, so a renewal needs no restart and no new listener. RFC 8996 (no TLS before 1.2, unless
+an operator asks for it), RFC 8314.
 """
 
 from __future__ import annotations
@@ -17,10 +17,16 @@ class BadCertificate(Exception):
 class ServerTls:
     """Holds `context`; `reload` reads the files again."""
 
-    def __init__(self, certificate: Path, private_key: Path) -> None:
+    def __init__(
+        self,
+        certificate: Path,
+        private_key: Path,
+        minimum: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2,
+    ) -> None:
         """Load both PEM files (the certificate with its chain); raise `BadCertificate`."""
         self._certificate = certificate
         self._private_key = private_key
+        self._minimum = minimum
         self.context = self._loaded()
 
     def reload(self) -> None:
@@ -33,7 +39,9 @@ class ServerTls:
 
     def _loaded(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.minimum_version = self._minimum
+        if self._minimum < ssl.TLSVersion.TLSv1_2:
+            context.set_ciphers("DEFAULT:@SECLEVEL=0")  # OpenSSL 3 has nothing else for what is so old
         context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
         try:
             context.load_cert_chain(self._certificate, self._private_key)

@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Mapping
 from importlib.metadata import version
 
-from prometheus_client import CollectorRegistry
-
 from postroad.config import Settings
 from postroad.listeners.access import AccessListener
 from postroad.listeners.access_metrics import AccessMetrics
@@ -30,11 +28,10 @@ class AccessDoors:
         settings: Settings,
         parts: Parts,
         tls: ServerTls,
-        registry: CollectorRegistry,
+        metrics: AccessMetrics,
         budget: ContentBudget,
     ) -> None:
-        """`budget` may be shared with other doors."""
-        metrics = AccessMetrics(registry)
+        """`budget` may be shared with other doors, `metrics` too."""
         self._listeners = {
             **_imap(settings, parts, tls, metrics, budget),
             **_pop3(settings, parts, tls, metrics, budget),

@@ -17,10 +17,9 @@ from postroad.listeners.sockets import BadListenAddress, parse_listen_address
 PATIENCE_SECONDS = 5.0  # workers of a supervisor that was killed may still be letting go
 POLL_SECONDS = 0.05
 
-# Doors whose rooms are not built yet stay shut.
 OPEN_DOORS = (
     *("smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s"),
-    *("http", "https"),
+    *("http", "https", "ctrl", "ctrls"),
 )
 
 

@@ -21,7 +21,6 @@ Check: TypeAlias = Callable[[], Awaitable[str | None]]
 
 QUIET_PATHS = ("/healthz", "/readyz", "/metrics")
 QUIET_PREFIXES = ("/static/", "/mail/static/")
-TOKENS = "/t/"  # of readers of campaigns: whoever has one may unsubscribe, so none is logged
 
 log = structlog.get_logger("postroad.server.web")
 
@@ -113,8 +112,6 @@ class Health:
         is_quiet = path in QUIET_PATHS or path.startswith(QUIET_PREFIXES)
         if not is_quiet:
             self._count.answered(method, status, seconds)
-        if path.startswith(TOKENS):
-            return
         write = log.debug if is_quiet else log.info
         client = scope.get("client")
         write(

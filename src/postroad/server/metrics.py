@@ -37,6 +37,9 @@ def share_counters(directory: Path, number: int) -> None:
     values.ValueClass = values.MultiProcessValue(process_identifier=lambda: number)  # type: ignore[no-untyped-call]
 
 
+METHODS = ("GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS")  # that are counted apart
+
+
 class WorkerMetrics:
     """The worker's own state and its web requests; other rooms count into the same `registry`."""
 
@@ -117,6 +120,7 @@ class WorkerMetrics:
             registry=self.registry,
             buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
         )
+        self._counters: dict[tuple[str, int], Counter] = {}
         self._holds = Counter(
             "postroad_loop_holds",
             "Times the loop stood still for more than 0.1 seconds",
@@ -132,7 +136,7 @@ class WorkerMetrics:
     def attempted(self, attempted: Attempted[Any, Any]) -> None:
         """Count an attempt to deliver, by recipient."""
         for _, result in attempted.results:
-            if isinstance(result, Taken):
+            if isinstance(result, Taken) or result.code < 300:  # known without an attempt
                 self._delivered.inc()
             elif result.is_permanent:
                 self._refused.inc()
@@ -160,8 +164,13 @@ class WorkerMetrics:
 
     def answered(self, method: str, status: int, seconds: float) -> None:
         """Count a web request."""
-        known = method if method in ("GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS") else "other"
-        self._requests.labels(known, f"{status // 100}xx").inc()
+        counter = self._counters.get((method, status))
+        if counter is None:  # labels are looked up under a lock, which takes longer than counting
+            known = method if method in METHODS else "other"
+            counter = self._requests.labels(known, f"{status // 100}xx")
+            if method in METHODS and 100 <= status < 600:
+                self._counters[method, status] = counter
+        counter.inc()
         self._seconds.observe(seconds)
 
 

@@ -19,7 +19,7 @@ from postroad.campaigns.principals import CUSTOMERS
 from postroad.config import Settings
 from postroad.server.parts import Parts
 from postroad.web.app import Services, WebApplication, create_app
-from postroad.web.public.application import PublicApplication
+from postroad.web.public.application import Answered, PublicApplication
 
 
 def open_pages(settings: Settings, parts: Parts) -> WebApplication:
@@ -77,11 +77,13 @@ def open_api(settings: Settings, parts: Parts, client: Callable[[Request], str])
     """Build the JSON API; `client` tells the address a request comes from."""
     return JsonApi(
         ApiServices(
+            accounts=parts.accounts,
             sign_in=parts.sign_in,
             tokens=parts.tokens,
             integrations=parts.integrations,
             rates=parts.call_rates,
             answered=parts.answered_calls,
+            administration=parts.administration,
             folders=parts.folders,
             entries=parts.entries,
             messages=parts.messages,
@@ -100,8 +102,8 @@ def open_api(settings: Settings, parts: Parts, client: Callable[[Request], str])
     )
 
 
-def open_public(settings: Settings, parts: Parts, app: ASGIApp) -> PublicApplication:
-    """Put what readers of campaigns touch in front of `app`."""
+def open_public(settings: Settings, parts: Parts, app: ASGIApp, answered: Answered) -> PublicApplication:
+    """Put what readers of campaigns touch in front of `app`; `answered` counts its requests."""
     campaigns = parts.campaigns
     return PublicApplication(
         app,
@@ -111,4 +113,5 @@ def open_public(settings: Settings, parts: Parts, app: ASGIApp) -> PublicApplica
         leaving=campaigns.leaving,
         web_versions=campaigns.web_versions,
         trusted_proxies=settings.web.trusted_proxies,
+        answered=answered,
     )

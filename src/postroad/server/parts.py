@@ -20,8 +20,11 @@ from postroad.db.notify import Announcer, Listener
 from postroad.db.pool import Database
 from postroad.db.tasks import TaskSupervisor
 from postroad.directory.addresses.accounts import Accounts
+from postroad.directory.addresses.aliases import Aliases
 from postroad.directory.addresses.domains import Domains
+from postroad.directory.addresses.lists import DistributionLists
 from postroad.directory.addresses.resolver import Resolver
+from postroad.directory.identity.administration import Administration
 from postroad.directory.identity.administrators import Administrators
 from postroad.directory.identity.attempts import Attempts
 from postroad.directory.identity.audit import Audit
@@ -53,6 +56,11 @@ from postroad.mailstore.search import Search
 from postroad.mailstore.statistics import MailStatistics
 from postroad.mailstore.sweeper import Sweeper
 from postroad.mailstore.views import Views
+from postroad.notifications.lines import Lines
+from postroad.notifications.log import NotificationLog
+from postroad.notifications.receivers import Receivers
+from postroad.notifications.telling import Telling
+from postroad.notifications.ways import open_ways
 from postroad.server.jobs import Job
 from postroad.transport.delivery.rates import sweep_rates
 from postroad.transport.delivery.source import Attempted
@@ -82,6 +90,7 @@ class Parts:
     sessions: Sessions
     administrators: Administrators
     control_accounts: ControlAccounts
+    administration: Administration
     integrations: Integrations
     tokens: Tokens
     call_rates: CallRates
@@ -105,6 +114,7 @@ class Parts:
     indexer: Indexer
     oa_sql: OaSql
     campaigns: Campaigns
+    telling: Telling
     engine: Engine
     hits: Hits
     jobs: Sequence[Job]
@@ -173,6 +183,7 @@ async def open_parts(
                 above=campaigns.returns,
             )
         )
+        engine.taking_in.connect(transport.acceptance)
         oa_sql = open_oa_sql(
             settings,
             database=database,
@@ -186,6 +197,7 @@ async def open_parts(
         sweeper = Sweeper(database, blobs, clock)
         attempts = Attempts(database, settings.sign_in)
         audit = Audit(database, timedelta(days=settings.audit.days))
+        told = NotificationLog(database, timedelta(days=settings.notifications.log_days))
         tokens = Tokens(database)
         call_rates = CallRates(database, settings.api.calls_per_minute)
         answered_calls = AnsweredCalls(database)
@@ -201,6 +213,9 @@ async def open_parts(
             sessions=sessions,
             administrators=Administrators(database, hashing),
             control_accounts=ControlAccounts(database, hashing, sign_in),
+            administration=Administration(
+                database, domains, accounts, Aliases(database), DistributionLists(database)
+            ),
             integrations=Integrations(database, hashing),
             tokens=tokens,
             call_rates=call_rates,
@@ -224,6 +239,14 @@ async def open_parts(
             indexer=Indexer(database, blobs, is_busy=lambda: transport.group.is_busy),
             oa_sql=oa_sql,
             campaigns=campaigns,
+            telling=Telling(
+                database,
+                Lines(database),
+                Receivers(database),
+                open_ways(settings.notifications, lookups, messages, clock),
+                settings.notifications,
+                listener,
+            ),
             engine=engine,
             hits=hits,
             jobs=(
@@ -243,6 +266,7 @@ async def open_parts(
                 Job("removed contacts", timedelta(minutes=15), campaigns.contacts.purge),
                 Job("suppressions", timedelta(minutes=1), campaigns.suppressions.judge_finished),
                 Job("counted calls", timedelta(hours=1), campaigns.limits.sweep),
+                Job("log of notifications", timedelta(hours=1), told.sweep),
                 Job("events", timedelta(hours=1), Retention(database).sweep),
             ),
         )

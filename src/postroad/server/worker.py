@@ -21,6 +21,7 @@ import uvloop
 from postroad.db.migrate import read_migrations
 from postroad.db.pool import DatabaseUnavailable
 from postroad.db.tasks import TaskSupervisor
+from postroad.listeners.access_metrics import AccessMetrics
 from postroad.listeners.budget import ContentBudget
 from postroad.listeners.limits import Connections
 from postroad.listeners.tls import BadCertificate, ServerTls
@@ -29,6 +30,7 @@ from postroad.server import logs
 from postroad.server.access_doors import AccessDoors
 from postroad.server.bodies import BoundedBodies
 from postroad.server.certificate import CertificateFiles
+from postroad.server.control_doors import ControlDoors, control_tls
 from postroad.server.health import App, Check, Health, remembered
 from postroad.server.jobs import keep_running
 from postroad.server.metrics import Scrape, WorkerMetrics, queue_gauges, share_counters
@@ -91,6 +93,7 @@ class Worker:
         self._tls = ServerTls(spec.certificate, spec.private_key)
         self._web_tls = ServerTls(spec.certificate, spec.private_key)
         self._web_tls.context.set_alpn_protocols(["http/1.1"])
+        self._control_tls = control_tls(self._settings, spec.certificate, spec.private_key)
         self._metrics = WorkerMetrics(spec.number)
         self._tasks = TaskSupervisor(self._metrics.task_died)
         self._schema = read_migrations()[-1].version
@@ -115,7 +118,9 @@ class Worker:
             # Whatever is set, the largest mail has room, and another one beside it.
             content = ContentBudget(max(settings.content_bytes, 2 * settings.smtp.max_size_bytes))
             smtp = SmtpDoors(settings, parts, self._tls, registry, content)
-            access = AccessDoors(settings, parts, self._tls, registry, content)
+            access_metrics = AccessMetrics(registry)
+            access = AccessDoors(settings, parts, self._tls, access_metrics, content)
+            control = ControlDoors(settings, parts, self._control_tls, access_metrics)
             pages = open_pages(self._settings, parts)
             bodies = BoundedBodies(pages, content, ContentBudget(settings.web.max_uploads_bytes), loop.time)
             webs = self._web_servers(parts, bodies)
@@ -124,6 +129,7 @@ class Worker:
                     group.create_task(server.serve(bind_web(self._spec.addresses[door])))
                 await smtp.open(self._spec.addresses)
                 await access.open(self._spec.addresses)
+                await control.open(self._spec.addresses)
                 keep = self._tasks.keep
                 helpers = [
                     keep("indexer", parts.indexer.run),
@@ -133,6 +139,7 @@ class Worker:
                     keep("imports of contacts", parts.campaigns.imports.run),
                     keep("campaigns", parts.engine.watch.run),
                     keep("template checks", parts.campaigns.checks.run),
+                    keep("notifications", parts.telling.run),
                     keep("returned mail", parts.campaigns.returns.run),
                     keep("jobs", partial(keep_running, parts.database, parts.jobs)),
                     keep("worker metrics", partial(self._keep_noting, parts)),
@@ -157,7 +164,7 @@ class Worker:
                 for server, _ in webs:
                     server.should_exit = True
                 grace = self._settings.drain_seconds * GRACE_SHARE
-                await asyncio.gather(smtp.drain(grace), access.drain(grace))
+                await asyncio.gather(smtp.drain(grace), access.drain(grace), control.drain(grace))
         log.info("worker_stopped")
         return 0
 
@@ -167,8 +174,8 @@ class Worker:
             parts.database,
             [partial(queue_gauges, parts.transport.queued_mails)],
         )
-        app: App = Health(
-            open_public(self._settings, parts, pages),
+        health: App = Health(
+            pages,
             checks={
                 "database": self._check_database(parts),
                 "blobs": remembered(BLOBS_SECONDS, self._check_blobs(parts)),
@@ -179,6 +186,7 @@ class Worker:
             count=self._metrics,
             metrics_networks=self._settings.web.metrics_networks,
         )
+        app = open_public(self._settings, parts, health, self._metrics.answered)
         grace = self._settings.drain_seconds * GRACE_SHARE
         web = self._settings.web
         places = Connections(
@@ -239,6 +247,7 @@ class Worker:
         try:
             self._tls.reload()
             self._web_tls.reload()
+            self._control_tls.reload()
             log.info("certificate_loaded", certificate=str(self._files.certificate))
         except BadCertificate as error:
             log.error("certificate_unusable", reason=str(error), advice="the one before stays in use")

@@ -79,6 +79,7 @@ class Office:
         transport = self.mails.worker(
             self.sink, sources=lambda presence: [engine.source(presence)], **options
         )
+        engine.taking_in.connect(transport.acceptance)
         async with transport:
             self.bell.workers.append(transport)
             yield transport

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from postroad.campaigns.contacts.values import Person
 from postroad.campaigns.results.verp import Verp
 from postroad.campaigns.sending.rendering import Recipe, Sender, TemplateText, prepare, render, version_of
-from postroad.campaigns.sending.verdicts import NotSent
+from postroad.campaigns.sending.verdicts import Known
 from postroad.campaigns.tracking.tokens import Tokens
 from postroad.campaigns.tracking.urls import Urls
 from postroad.message.address import Address
@@ -67,7 +67,7 @@ def text_of(mail: EmailMessage, kind: str) -> str:
 
 
 FIELDS = (
-    *("From", "To", "Subject", "Date", "Message-ID", "List-Unsubscribe", "List-Unsubscribe-Post", "List-ID"),
+    *("To", "From", "Subject", "Date", "Message-ID", "List-Unsubscribe", "List-Unsubscribe-Post", "List-ID"),
     *("Feedback-ID", "Precedence", "MIME-Version", "Content-Type"),
 )
 LETTER = recipe("<p>{{ name }} {{ var1 }} {{ area }}</p>", subjects=("{{ name }} {{ var1 }}",))
@@ -131,7 +131,7 @@ def test_an_address_beyond_ascii_asks_for_smtputf8() -> None:
 @pytest.mark.parametrize("address", [Address("a b", "there.example"), Address("x" * 65, "there.example")])
 def test_what_is_no_address_is_its_recipients_failure(address: Address) -> None:
     answer = render(LETTER, 1, Person(str(address)), address, NOW)
-    assert isinstance(answer, NotSent) and answer.failure == 9
+    assert isinstance(answer, Known) and answer.failure == 9
 
 
 def test_endless_work_is_its_recipients_failure() -> None:
@@ -139,4 +139,4 @@ def test_endless_work_is_its_recipients_failure() -> None:
     letter = recipe("<p>hello{% if var1 == 'x' %}" + loop + "{% endif %}</p>")
     assert isinstance(render(letter, 1, Person("a@b.example"), Address("a", "b.example"), NOW), Loaded)
     answer = render(letter, 1, Person("a@b.example", variables=("x",)), Address("a", "b.example"), NOW)
-    assert isinstance(answer, NotSent) and answer.failure == 5
+    assert isinstance(answer, Known) and answer.failure == 5

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from postroad.campaigns.tracking.agents import Agents, Kind, kind_of
+from postroad.campaigns.tracking.agents import Agents, Kind, looks_ahead
 from postroad.campaigns.tracking.hits import Hit, Hits
 from postroad.db.group_commit import CommitFailed
 from postroad.db.pool import Database
@@ -34,10 +34,7 @@ def hit(
     agent: str = CHROME,
     ip: str | None = "192.0.2.1",
 ) -> Hit:
-    found = AGENTS.read(agent)
-    return Hit(
-        mailing.run_id, mailing.email(number), link_id, time.monotonic(), found, ip, kind_of("GET", found)
-    )
+    return Hit(mailing.run_id, mailing.email(number), link_id, time.monotonic(), agent, ip)
 
 
 async def written(database: Database) -> list[tuple[Any, ...]]:
@@ -71,7 +68,7 @@ async def test_what_does_not_exist_any_more_is_left_out(house: House, database: 
     mailing = await send_mailing(house)
     async with Hits(database, TaskSupervisor(), gather_seconds=0, drain_seconds=100) as hits:
         hits.add(hit(mailing, 999))
-        hits.add(Hit(1, 2, None, 0.0, AGENTS.read(CHROME), None, Kind.PERSON))
+        hits.add(Hit(1, 2, None, 0.0, CHROME, None))
         hits.add(hit(mailing, 1))
     assert [row[0] for row in await written(database)] == [1]
 
@@ -172,11 +169,14 @@ def test_programs_are_known_by_what_they_say(text: str, kind: Kind, browser: str
     assert agent.text.isprintable()
 
 
-def test_a_look_ahead_is_no_reader() -> None:
-    agent = AGENTS.read(CHROME)
-    assert kind_of("HEAD", agent) is Kind.SCANNER
-    assert kind_of("GET", agent, "prefetch;prerender") is Kind.SCANNER
-    assert kind_of("GET", agent) is Kind.PERSON
+async def test_a_look_ahead_is_no_reader(house: House, database: Database) -> None:
+    assert looks_ahead("HEAD", "")
+    assert looks_ahead("GET", "prefetch;prerender")
+    assert not looks_ahead("GET", "")
+    mailing = await send_mailing(house)
+    async with Hits(database, TaskSupervisor(), gather_seconds=0, drain_seconds=100) as hits:
+        hits.add(hit(mailing)._replace(is_look=True))
+    assert [row[2] for row in await written(database)] == [Kind.SCANNER]
 
 
 def test_what_programs_say_is_kept_in_few_forms() -> None:

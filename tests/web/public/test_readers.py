@@ -8,7 +8,6 @@ import re
 
 import pytest
 
-from postroad.campaigns.tracking.agents import Kind
 from postroad.db.pool import DatabaseUnavailable
 from tests.web.public.conftest import Street
 
@@ -194,5 +193,5 @@ async def test_previews_are_no_readers(street: Street) -> None:
     await street.reader.request("GET", pixel, headers={"user-agent": CHROME, "sec-purpose": "prefetch"})
     await street.reader.request("GET", pixel, headers={"user-agent": "WhatsApp/2.23"})
     await street.reader.request("GET", pixel, headers={"user-agent": CHROME})
-    kinds = [hit.kind for hit in street.hits._waiting]
-    assert kinds == [Kind.SCANNER, Kind.SCANNER, Kind.SCANNER, Kind.PERSON]
+    assert [hit.is_look for hit in street.hits._waiting] == [True, True, False, False]
+    assert street.hits._waiting[2].user_agent == "WhatsApp/2.23"

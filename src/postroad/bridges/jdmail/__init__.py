@@ -1,1 +1,1 @@
-"""JDMail's interfaces: signing on from a portal."""
+"""JDMail's interfaces: signing on from a portal, the control server, `ctrlclnt`."""

@@ -1,6 +1,6 @@
 """Who opened and clicked (chapter 3 of the bulk-mail document), counted from the hits of people.
 
-Hits of machines are kept in the same table and left out here.
+Hits of machines are kept in the same table and left out here; `Unfiltered` has all of them.
 """
 
 from __future__ import annotations
@@ -30,6 +30,13 @@ SELECT count(DISTINCT number) FILTER (WHERE link_id IS NULL) AS open_unique,
        min(hit_at) FILTER (WHERE link_id IS NOT NULL) AS click_first,
        max(hit_at) FILTER (WHERE link_id IS NOT NULL) AS click_last
 FROM hit WHERE customer_id = $1 AND run_id = $2 AND kind = 0
+"""
+_UNFILTERED = """
+SELECT count(DISTINCT number) FILTER (WHERE link_id IS NULL) AS open_unique,
+       count(*) FILTER (WHERE link_id IS NULL) AS open_total,
+       count(DISTINCT number) FILTER (WHERE link_id IS NOT NULL) AS click_unique,
+       count(*) FILTER (WHERE link_id IS NOT NULL) AS click_total
+FROM hit WHERE customer_id = $1 AND run_id = $2
 """
 _LINKS = """
 SELECT l.id, l.url, count(DISTINCT h.number) AS unique_count, count(h.id) AS total,
@@ -131,6 +138,16 @@ class Overview:
 
 
 @dataclass(frozen=True, slots=True)
+class Unfiltered:
+    """All opens and clicks of a run, whoever made them: people, providers' proxies, programs that look."""
+
+    open_unique: int
+    open_total: int
+    click_unique: int
+    click_total: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reader:
     """One recipient who opened."""
 
@@ -224,6 +241,12 @@ class TrackingReports:
             Span.of(row["click_unique"], row["click_total"], row["click_first"], row["click_last"]),
             tuple(await self.links(customer_id, run)),
         )
+
+    async def unfiltered(self, customer_id: int, run: TrackedRun) -> Unfiltered:
+        """Opens and clicks with those of machines."""
+        row = await self._database.fetchrow(_UNFILTERED, customer_id, run.id)
+        assert row is not None
+        return Unfiltered(**row)
 
     async def links(self, customer_id: int, run: TrackedRun, link_id: int | None = None) -> list[LinkReport]:
         """The links of the run, or one of them."""

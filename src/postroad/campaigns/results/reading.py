@@ -192,6 +192,8 @@ def _prose(content: bytes, root: Part, fields: list[HeaderField], classifier: Cl
     subject = decode_text(first(fields, "subject") or b"")
     sender = decode_text(first(fields, "from") or b"")
     text = _before_original(readable_text(content, root, MAX_READ))
+    if subject.strip().lower() in ("unsubscribe", "退订"):  # also where a mail program sends it by itself
+        return Return(ReturnKind.UNSUBSCRIBE)
     if first(fields, "x-failed-recipients") is not None or _BOUNCE_SUBJECT.search(subject):
         return _bounce(subject, text, classifier)
     if _AUTO_SUBJECT.search(subject) or _is_marked_automatic(fields):
@@ -199,8 +201,6 @@ def _prose(content: bytes, root: Part, fields: list[HeaderField], classifier: Cl
         if not (_DAEMON.search(sender) and (_BOUNCE_TEXT.search(text) or _DELAY.search(text))):
             return Return(ReturnKind.AUTO_REPLY)
         return _bounce(subject, text, classifier)
-    if subject.strip().lower() in ("unsubscribe", "退订"):
-        return Return(ReturnKind.UNSUBSCRIBE)
     if _DAEMON.search(sender) and (
         _BOUNCE_TEXT.search(text) or _DELAY.search(text) or classifier.names_a_reason(text)
     ):

@@ -49,8 +49,11 @@ SELECT n.customer_id, n.id AS run_id, n.task_id, n.shelf, r.number, r.state, r.c
        ARRAY(SELECT l.list_id FROM task_list l WHERE l.customer_id = n.customer_id AND l.task_id = n.task_id)
        AS list_ids
 FROM (SELECT * FROM run WHERE email_base < $1 ORDER BY email_base DESC, recipients DESC LIMIT 1) n
-JOIN recipient r ON r.customer_id = n.customer_id AND r.run_id = n.id AND r.shelf = n.shelf
-                AND r.number = $1 - n.email_base
+CROSS JOIN LATERAL (
+    SELECT * FROM recipient r
+    WHERE r.customer_id = n.customer_id AND r.run_id = n.id AND r.shelf = n.shelf
+      AND r.number = $1 - n.email_base LIMIT 1
+) r
 """
 _FAIL = """
 UPDATE recipient SET state = 3, failure = $5, code = $6, reply = $7, changed_at = now()

@@ -16,6 +16,7 @@ from postroad.campaigns.sending.ledger import Ledger
 from postroad.campaigns.sending.recipes import Keys, Places, Recipes
 from postroad.campaigns.sending.settling import Holdings, Settling
 from postroad.campaigns.sending.source import CampaignSource
+from postroad.campaigns.sending.taking_in import TakingIn
 from postroad.campaigns.sending.watch import Watch
 from postroad.config import Settings
 from postroad.db.pool import Database
@@ -62,6 +63,7 @@ class Engine:
             self._late,
             self._on_more,
         )
+        self.taking_in = TakingIn()
         self.orders = Halting(database, announcer, self.watch.wake)
 
     def source(self, presence: Presence) -> CampaignSource:
@@ -78,4 +80,6 @@ class Engine:
             self._rules,
             self._zone,
         )
-        return CampaignSource(self._database, ledger, holdings, self.recipes, settling, presence, self._clock)
+        return CampaignSource(
+            self._database, ledger, holdings, self.recipes, settling, presence, self.taking_in, self._clock
+        )

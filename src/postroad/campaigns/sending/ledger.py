@@ -54,6 +54,7 @@ class InHand:
     address: Address
     attempts: int
     age: timedelta
+    is_here: bool = False  # the domain is one of ours
 
     @property
     def asked(self) -> EnvelopeRecipient:
@@ -291,6 +292,7 @@ async def _recipients_in(connection: Connection, chunks: Sequence[Chunk]) -> lis
             _address(row["address"]),
             row["attempts"] + 1,
             row["age"],
+            row["is_here"],
         )
         for row in rows
     ]
@@ -403,11 +405,12 @@ FROM taken
 """
 
 _RECIPIENTS = """
-SELECT c.first_number, r.number, r.contact_id, r.address, r.attempts,
+SELECT c.first_number, r.number, r.contact_id, r.address, r.attempts, d.name IS NOT NULL AS is_here,
        coalesce(greatest(now() - r.changed_at, interval '0'), interval '0') AS age
 FROM ledger_chunk c
 JOIN recipient r ON r.customer_id = c.customer_id AND r.run_id = c.run_id
                 AND r.number BETWEEN c.first_number AND c.last_number
+LEFT JOIN domain d ON d.name = c.domain
 WHERE c.customer_id = $1 AND c.run_id = $2 AND c.first_number = ANY($4::int[])
   AND r.customer_id = $1 AND r.run_id = $2 AND r.shelf = $3
   AND r.state = 0 AND (r.due_at IS NULL OR r.due_at <= now())

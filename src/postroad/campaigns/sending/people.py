@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from postroad.campaigns.contacts.values import Person
 from postroad.campaigns.sending.ledger import InHand
-from postroad.campaigns.sending.verdicts import NotSent, suppressed, unsubscribed
+from postroad.campaigns.sending.verdicts import Known, suppressed, unsubscribed
 from postroad.db.pool import Database
 
 _PEOPLE = """
@@ -27,7 +27,7 @@ ORDER BY asked.place
 
 async def people_of(
     database: Database, customer_id: int, recipients: Sequence[InHand]
-) -> list[Person | NotSent]:
+) -> list[Person | Known]:
     """Each recipient's person, or why nothing is sent there; in their order. Raises `DatabaseUnavailable`."""
     rows = await database.fetch(
         _PEOPLE,
@@ -35,7 +35,7 @@ async def people_of(
         [each.contact_id for each in recipients],
         [str(each.address) for each in recipients],
     )
-    found: list[Person | NotSent] = []
+    found: list[Person | Known] = []
     for recipient, row in zip(recipients, rows, strict=True):
         if row["is_unsubscribed"]:
             found.append(unsubscribed())

@@ -13,9 +13,10 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import format_datetime
+from functools import lru_cache
 from hashlib import blake2b
 
 import minijinja
@@ -25,7 +26,7 @@ from postroad.campaigns.errors import BadTemplate
 from postroad.campaigns.results.verp import Verp
 from postroad.campaigns.sending.inlining import inlined
 from postroad.campaigns.sending.verdicts import malformed, unmade
-from postroad.campaigns.templates.language import CannotRender, Compiled, compile_template
+from postroad.campaigns.templates.language import LINKS, CannotRender, Compiled, compile_template
 from postroad.campaigns.templates.values import values_of
 from postroad.campaigns.tracking.marking import Marked, mark
 from postroad.campaigns.tracking.urls import Urls
@@ -43,6 +44,7 @@ _FOOTER = (
     '<p style="font-size:12px;color:#888888"><a href="{{{{ unsubscribe_url }}}}" style="color:#888888">'
     "{words}</a></p>"
 )
+UNSUBSCRIBE = "unsubscribe_url"
 _LINE_END = re.compile("\r\n|\r|\n")
 
 
@@ -67,6 +69,7 @@ class Version:
     fixed_text: bytes | None  # the encoded part where no value stands in it
     encoding: str
     attachments: tuple[bytes, ...]
+    ways_out: frozenset[str]  # those of `LINKS` that it names: each costs a token
 
     @property
     def size_bytes(self) -> int:
@@ -90,6 +93,7 @@ class Recipe:
     urls: Urls
     verp: Verp
     id_key: bytes
+    _fixed: dict[Sender, tuple[bytes, bytes]] = field(init=False, repr=False, default_factory=dict)
 
     @property
     def size_bytes(self) -> int:
@@ -103,6 +107,19 @@ class Recipe:
         place //= len(self.versions)
         subject = version.subjects[place % len(version.subjects)]
         return version, subject, self.senders[place // len(version.subjects) % len(self.senders)]
+
+    def fixed_fields(self, sender: Sender) -> tuple[bytes, bytes]:
+        """The fields that are the same in all mails of a sender: who it is from, and what it is."""
+        if sender not in self._fixed:
+            reply_to = address_field("Reply-To", [Mailbox("", self.reply_to)]) if self.reply_to else b""
+            self._fixed[sender] = (
+                address_field("From", [Mailbox(self.sender_name, str(sender.address))]) + reply_to,
+                b"List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"  # RFC 8058 3.1
+                + folded("List-ID", [f"<{self.list_label}.{sender.address.domain}>"])  # RFC 2919 3
+                + folded("Feedback-ID", [self.feedback_id])
+                + b"Precedence: bulk\r\nMIME-Version: 1.0\r\n",
+            )
+        return self._fixed[sender]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +157,7 @@ def prepare(
 def version_of(marked: Marked, stored: TemplateText, link_ids: Sequence[int]) -> Version:
     """Compile what was prepared; `link_ids` in the order of the marked links. Raises `BadTemplate`."""
     text = compile_template(stored.plain, "text") if stored.plain else None
+    html = compile_template(marked.html, "html")
     fixed = None
     if text is not None and not text.variables():
         fixed = _text_part("plain", text.render({}), stored.encoding)
@@ -147,11 +165,12 @@ def version_of(marked: Marked, stored: TemplateText, link_ids: Sequence[int]) ->
         tuple(compile_template(subject, "subject") for subject in stored.subjects),
         marked,
         tuple(link_ids),
-        compile_template(marked.html, "html"),
+        html,
         text,
         fixed,
         stored.encoding,
         tuple(attachment_part(each) for each in stored.attachments),
+        (html.variables() | (text.variables() if text is not None else frozenset())) & frozenset(LINKS),
     )
 
 
@@ -167,86 +186,92 @@ def render(
         return malformed(str(error))
     try:
         values = values_of(person)
-        body_type, body = _body(recipe, version, values, email_id)
-        header = _header(recipe, subject.render(values), sender, person, recipient, email_id, now)
+        ways_out = _ways_out(recipe, version, email_id)
+        bounces = recipe.verp.address(email_id, sender.bounce_domain)
+        body_type, body = _body(recipe, version, values, ways_out, email_id)
+        to = address_field("To", [Mailbox(person.fullname, str(recipient))])
+        header = to + _header(recipe, subject.render(values), sender, bounces, ways_out, email_id, now)
     except (CannotRender, BadAddress) as error:
         return unmade(f"the mail cannot be made: {error}"[:300])
     content = b"".join((header, body_type, b"\r\n\r\n", *body))
     signature = sign(content, sender.keys, now=now) if sender.keys else b""
     return Loaded(
-        recipe.verp.address(email_id, sender.bounce_domain),
+        bounces,
         (signature, header, body_type, b"\r\n\r\n", *body),
         is_smtputf8=not recipient.is_ascii,
     )
 
 
 def _html_values(
-    recipe: Recipe, version: Version, values: Mapping[str, str], email_id: int
+    recipe: Recipe,
+    version: Version,
+    values: Mapping[str, str],
+    ways_out: Mapping[str, str],
+    email_id: int,
 ) -> dict[str, str]:
-    links = {name: minijinja.safe(url) for name, url in _ways_out(recipe, email_id).items()}
+    links = {name: minijinja.safe(url) for name, url in ways_out.items()}
     marks = version.marked.values(recipe.urls, recipe.run_id, email_id, version.link_ids, values)
     return {**values, **links, **marks}
 
 
-def _ways_out(recipe: Recipe, email_id: int) -> dict[str, str]:
+def _ways_out(recipe: Recipe, version: Version, email_id: int) -> dict[str, str]:
+    """The ways out that the template names; the first stands in the header of every mail."""
     urls, run_id = recipe.urls, recipe.run_id
-    return {
-        "unsubscribe_url": urls.unsubscribe(run_id, email_id),
-        "preferences_url": urls.preferences(run_id, email_id),
-        "web_url": urls.web(run_id, email_id),
-    }
+    ways = {UNSUBSCRIBE: urls.unsubscribe(run_id, email_id)}
+    if "preferences_url" in version.ways_out:
+        ways["preferences_url"] = urls.preferences(run_id, email_id)
+    if "web_url" in version.ways_out:
+        ways["web_url"] = urls.web(run_id, email_id)
+    return ways
 
 
 def _header(
     recipe: Recipe,
     subject: str,
     sender: Sender,
-    person: Person,
-    recipient: Address,
+    bounces: Address,
+    ways_out: Mapping[str, str],
     email_id: int,
     now: datetime,
 ) -> bytes:
-    domain = sender.address.domain
     unique = blake2b(email_id.to_bytes(8, "big"), key=recipe.id_key, digest_size=15).digest()
     message_id = base64.b32encode(unique).decode().lower()
-    by_mail = recipe.verp.address(email_id, sender.bounce_domain)
-    fields = [
-        address_field("From", [Mailbox(recipe.sender_name, str(sender.address))]),
-        address_field("To", [Mailbox(person.fullname, str(recipient))]),
-        text_field("Subject", subject),
-        folded("Date", [format_datetime(now)]),
-        folded("Message-ID", [f"<{message_id}@{domain}>"]),
-    ]
-    if recipe.reply_to:
-        fields.append(address_field("Reply-To", [Mailbox("", recipe.reply_to)]))
-    fields += [
-        folded(
-            "List-Unsubscribe",
-            [
-                f"<mailto:{by_mail}?subject=unsubscribe>,",
-                f"<{recipe.urls.unsubscribe(recipe.run_id, email_id)}>",
-            ],
-        ),
-        b"List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n",  # RFC 8058 3.1
-        folded("List-ID", [f"<{recipe.list_label}.{domain}>"]),  # RFC 2919 3
-        folded("Feedback-ID", [recipe.feedback_id]),
-        b"Precedence: bulk\r\n",
-        b"MIME-Version: 1.0\r\n",
-    ]
-    return b"".join(fields)
+    author, kind = recipe.fixed_fields(sender)
+    return b"".join(
+        (
+            author,
+            text_field("Subject", subject),
+            _date_field(now),
+            f"Message-ID: <{message_id}@{sender.address.domain}>\r\n".encode(),
+            folded(
+                "List-Unsubscribe",
+                [f"<mailto:{bounces}?subject=unsubscribe>,", f"<{ways_out[UNSUBSCRIBE]}>"],
+            ),
+            kind,
+        )
+    )
+
+
+@lru_cache(maxsize=8)
+def _date_field(now: datetime) -> bytes:
+    return folded("Date", [format_datetime(now)])
 
 
 def _body(
-    recipe: Recipe, version: Version, values: Mapping[str, str], email_id: int
+    recipe: Recipe,
+    version: Version,
+    values: Mapping[str, str],
+    ways_out: Mapping[str, str],
+    email_id: int,
 ) -> tuple[bytes, tuple[bytes, ...]]:
     """The Content-Type field without its line end, and the body behind the header."""
-    html = version.html.render(_html_values(recipe, version, values, email_id))
+    html = version.html.render(_html_values(recipe, version, values, ways_out, email_id))
     text = version.fixed_text
     if text is None:
         plain = (
             html_to_text(html, with_links=True)
             if version.text is None
-            else version.text.render({**values, **_ways_out(recipe, email_id)})
+            else version.text.render({**values, **ways_out})
         )
         text = _text_part("plain", plain, version.encoding)
     # "=_" can stand neither in base64 nor in quoted-printable (RFC 2045 6.7); an attachment's own text

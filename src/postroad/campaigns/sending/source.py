@@ -17,7 +17,8 @@ from postroad.campaigns.sending.people import people_of
 from postroad.campaigns.sending.recipes import CannotSend, Recipes
 from postroad.campaigns.sending.rendering import Recipe, render
 from postroad.campaigns.sending.settling import Holdings, LedgerAttempted, Settling
-from postroad.campaigns.sending.verdicts import NotSent
+from postroad.campaigns.sending.taking_in import TakingIn
+from postroad.campaigns.sending.verdicts import Known
 from postroad.campaigns.tasks.states import State
 from postroad.db.pool import Database
 from postroad.transport.delivery.presence import Presence
@@ -26,6 +27,10 @@ from postroad.transport.delivery.source import Failure, Job, Loaded, Renewal, Ro
 WEIGHT = 1  # beside the queue's 8: a million mails never stand in front of a person's
 USUAL_BYTES = 16 * 1024  # of a mail whose run was not rendered yet
 RENDERED_AT_ONCE = 50  # in a thread, so that the first mails are on their way while the others are made
+
+# The route of mail for domains of this server. It is written like an address, so nobody asks the DNS for
+# it; and no connection is made there, since its mail is delivered when it is loaded.
+HERE = "[here]"
 
 LedgerJob = Job[InHand, InHand]
 
@@ -49,9 +54,11 @@ class CampaignSource:
         recipes: Recipes,
         settling: Settling,
         presence: Presence,
+        taking_in: TakingIn,
         clock: Callable[[], datetime],
     ) -> None:
-        """`clock` dates the mails."""
+        """`taking_in` delivers to people of this server; `clock` dates the mails."""
+        self._taking_in = taking_in
         self._database = database
         self._ledger = ledger
         self._holdings = holdings
@@ -69,7 +76,8 @@ class CampaignSource:
     def _job(self, recipient: InHand) -> LedgerJob:
         chunk = recipient.chunk
         size = self._recipes.size_of(chunk.customer_id, chunk.run_id) or USUAL_BYTES
-        return Job(self, recipient, (recipient,), recipient.address.domain, size, recipient.age)
+        route = HERE if recipient.is_here else recipient.address.domain
+        return Job(self, recipient, (recipient,), route, size, recipient.age)
 
     async def load(self, jobs: Sequence[LedgerJob]) -> list[Loaded | Failure]:
         """Render and sign, in threads; one that cannot be rendered is nobody else's matter."""
@@ -81,6 +89,9 @@ class CampaignSource:
             recipients = [jobs[place].mail for place in places]
             made = await self._made(customer_id, run_id, recipients)
             answers.update(zip(places, made, strict=True))
+        here = [place for place, job in enumerate(jobs) if job.route == HERE]
+        delivered = await self._taking_in.deliver([(jobs[place], answers[place]) for place in here])
+        answers.update(zip(here, delivered, strict=True))
         return [answers[place] for place in range(len(jobs))]
 
     async def _made(
@@ -139,9 +150,9 @@ class CampaignSource:
 
 
 def _render_all(
-    recipe: Recipe, recipients: Sequence[InHand], people: Sequence[Person | NotSent], now: datetime
+    recipe: Recipe, recipients: Sequence[InHand], people: Sequence[Person | Known], now: datetime
 ) -> list[Loaded | Failure]:
     return [
-        person if isinstance(person, NotSent) else render(recipe, each.number, person, each.address, now)
+        person if isinstance(person, Known) else render(recipe, each.number, person, each.address, now)
         for each, person in zip(recipients, people, strict=True)
     ]

@@ -23,31 +23,36 @@ Classify = Callable[[int | None, str | None, str], Meaning]
 
 
 @dataclass(frozen=True, slots=True)
-class NotSent(Failure):
-    """Nothing was sent to this recipient, and nothing will be: `state` and `failure` say what that is."""
+class Known(Failure):
+    """What becomes of a recipient is known without an attempt: `state` and `failure` say what that is."""
 
     state: int = FAILED
     failure: int = INVALID
 
 
-def malformed(text: str) -> NotSent:
+def malformed(text: str) -> Known:
     """What is no address (type 9)."""
-    return NotSent(553, "5.1.3", text, failure=MALFORMED)
+    return Known(553, "5.1.3", text, failure=MALFORMED)
 
 
-def suppressed(text: str) -> NotSent:
+def suppressed(text: str) -> Known:
     """An address that nothing is sent to any more: dropped before sending, as an invalid one."""
-    return NotSent(550, "5.7.1", text)
+    return Known(550, "5.7.1", text)
 
 
-def unmade(text: str) -> NotSent:
+def unmade(text: str) -> Known:
     """A mail that could not be made was not sent by our own doing (type 5), and is not paid for."""
-    return NotSent(554, "5.6.0", text, failure=RUBBISH)
+    return Known(554, "5.6.0", text, failure=RUBBISH)
 
 
-def unsubscribed() -> NotSent:
+def delivered_here(text: str) -> Known:
+    """The mail lies in a mailbox of this server."""
+    return Known(250, "2.0.0", text, state=DELIVERED, failure=0)
+
+
+def unsubscribed() -> Known:
     """Who left the list after the task began is not written to."""
-    return NotSent(550, "5.7.1", "unsubscribed before the mail was sent", state=CANCELLED, failure=0)
+    return Known(550, "5.7.1", "unsubscribed before the mail was sent", state=CANCELLED, failure=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,7 @@ def judge(
     if isinstance(result, Taken):
         return Verdict(DELIVERED, 0, result.code, storable(result.text, MAX_TAKEN_TEXT))
     reply = storable(" ".join(filter(None, (result.status, result.text))))
-    if isinstance(result, NotSent):
+    if isinstance(result, Known):
         return Verdict(result.state, result.failure, result.code, reply)
     meaning = _unanswered(result) or classify(result.code, result.status, result.text)
     if not result.is_permanent or meaning.is_temporary:

@@ -23,6 +23,7 @@ class State(IntEnum):
 WISHES = frozenset({State.WAITING, State.NOT_NOW, State.SENDING})
 EDITABLE = frozenset({State.NOT_NOW, State.WAITING, State.PAUSED})
 CAN_PAUSE = CAN_CANCEL = frozenset({State.WAITING, State.SENDING, State.PAUSED})
+ENDED = frozenset({State.CANNOT_RUN, State.CANCELLED, State.FINISHED, State.STOPPED})
 CANNOT_DELETE = frozenset({State.SENDING, State.PREPARING})
 # Removed in one of these, a task is cancelled: nothing may begin that nobody can see.
 CANCELLED_BY_REMOVAL = frozenset({State.WAITING, State.NOT_NOW, State.PAUSED})

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time
 from typing import Any
 
 import asyncpg
 
 from postroad.campaigns.contacts.lists import hold_list_in
 from postroad.campaigns.credits import Credits
+from postroad.campaigns.customers import MAX_RATE
 from postroad.campaigns.errors import (
     BadInput,
     BadTemplate,
@@ -32,6 +33,7 @@ from postroad.campaigns.tasks.states import (
     CANCELLED_BY_REMOVAL,
     CANNOT_DELETE,
     EDITABLE,
+    ENDED,
     State,
     state_of_wish,
 )
@@ -203,6 +205,35 @@ class Tasks:
                 raise WrongState(task_id, state)
             await self._change_in(connection, customer_id, old, asked)
             return None
+
+    async def set_pace(
+        self,
+        customer_id: int,
+        task_id: int,
+        *,
+        hours: tuple[time, time] | None,
+        mails_per_minute: int | None,
+    ) -> None:
+        """Say at which hours of a day and how fast a task may send, None: always, as fast as receivers allow.
+
+        Also while it is being sent. Raises `BadInput`, `NotFound`, `WrongState`.
+        """
+        if mails_per_minute is not None and not 1 <= mails_per_minute <= MAX_RATE:
+            raise BadInput("mails_per_minute", f"1 to {MAX_RATE}")
+        async with self._database.transaction() as connection:
+            old = await self._locked_in(connection, customer_id, task_id)
+            if old["state"] in ENDED:
+                raise WrongState(task_id, old["state"])
+            await connection.execute(
+                "UPDATE task SET hours_from = $3, hours_until = $4, mails_per_minute = $5 "
+                "WHERE customer_id = $1 AND id = $2",
+                customer_id,
+                task_id,
+                None if hours is None else hours[0],
+                None if hours is None else hours[1],
+                mails_per_minute,
+            )
+        self._orders.look()
 
     async def remove(self, customer_id: int, task_id: int) -> None:
         """Remove a task from the lists; what became of its run stays. Raises `NotFound`, `WrongState`."""

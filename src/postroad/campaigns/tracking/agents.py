@@ -102,11 +102,9 @@ class Agents:
         return Agent(_printable(kept), _printable(browser), _printable(os), device, kind, is_proxy)
 
 
-def kind_of(method: str, agent: Agent, purpose: str = "") -> Kind:
-    """Whose request it is. `purpose` is what Sec-Purpose, Purpose, X-Purpose or X-Moz say of it."""
-    if method == "HEAD" or "prefetch" in purpose or "preview" in purpose or "prerender" in purpose:
-        return Kind.SCANNER
-    return agent.kind
+def looks_ahead(method: str, purpose: str) -> bool:
+    """Whether a request only looks. `purpose` is what Sec-Purpose, Purpose, X-Purpose or X-Moz say of it."""
+    return method == "HEAD" or "prefetch" in purpose or "preview" in purpose or "prerender" in purpose
 
 
 def _printable(text: str) -> str:

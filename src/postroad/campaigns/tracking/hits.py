@@ -12,11 +12,11 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import structlog
 
-from postroad.campaigns.tracking.agents import Agent, Kind
+from postroad.campaigns.tracking.agents import Agent, Agents, Kind
 from postroad.db.group_commit import CommitFailed, commit_durably
 from postroad.db.pool import Connection, Database, DatabaseUnavailable
 from postroad.db.tasks import Kept, TaskSupervisor
@@ -45,11 +45,15 @@ JOIN user_agent a ON md5(a.text) = md5(w.text) AND a.text = w.text
 """
 # The time is the database's: ours only says how long ago it was. `changed_at` is when the mail was delivered;
 # a hit that comes before that is written down came very early indeed.
+# LATERAL with LIMIT looks each recipient up by his key; joined freely, a run without statistics is read whole
+# for each hit (2,000 hits of 10,000 recipients took 3.5 s, and take 0.05).
 _ADD = """
 WITH given AS (
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::float8[], $5::bigint[], $6::text[],
                          $7::smallint[], $8::boolean[])
            AS g(run_id, email_id, link_id, age, agent_id, ip, kind, is_proxy)
+), runs AS MATERIALIZED (
+    SELECT n.id, n.customer_id, n.shelf, n.email_base FROM run n WHERE n.id = ANY($1::bigint[])
 )
 INSERT INTO hit (customer_id, run_id, number, link_id, hit_at, user_agent_id, ip, kind)
 SELECT n.customer_id, n.id, r.number, g.link_id, clock_timestamp() - g.age * interval '1 second', g.agent_id,
@@ -58,35 +62,48 @@ SELECT n.customer_id, n.id, r.number, g.link_id, clock_timestamp() - g.age * int
                 clock_timestamp() - (g.age + $9::float8) * interval '1 second' < r.changed_at)
             THEN 1 ELSE g.kind END
 FROM given g
-JOIN run n ON n.id = g.run_id
-JOIN recipient r ON r.customer_id = n.customer_id AND r.run_id = n.id AND r.shelf = n.shelf
-                AND r.number = g.email_id - n.email_base
-RETURNING customer_id, run_id, number, ip
+JOIN runs n ON n.id = g.run_id
+CROSS JOIN LATERAL (
+    SELECT * FROM recipient r
+    WHERE r.customer_id = n.customer_id AND r.run_id = n.id AND r.shelf = n.shelf
+      AND r.number = g.email_id - n.email_base LIMIT 1
+) r
 """
 _MARK_SCANNERS = """
+WITH suspects AS MATERIALIZED (
+    SELECT n.customer_id, n.id AS run_id, w.email_id - n.email_base AS number, w.ip::inet AS ip
+    FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS w(run_id, email_id, ip)
+    JOIN run n ON n.id = w.run_id
+), recent AS MATERIALIZED (
+    SELECT h.* FROM suspects s CROSS JOIN LATERAL (
+        SELECT h.customer_id, h.id, h.run_id, h.number, h.link_id, h.hit_at, h.kind FROM hit h
+        WHERE h.customer_id = s.customer_id AND h.run_id = s.run_id AND h.number = s.number
+          AND h.hit_at > clock_timestamp() - ($4::float8 + 2) * interval '1 second'
+          AND h.ip = s.ip AND h.link_id IS NOT NULL LIMIT 1000
+    ) h
+)
 UPDATE hit SET kind = 2
-FROM (SELECT DISTINCT * FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::inet[])
-      AS w(customer_id, run_id, number, ip)) w
-WHERE hit.customer_id = w.customer_id AND hit.run_id = w.run_id AND hit.number = w.number AND hit.ip = w.ip
-  AND hit.kind = 0 AND hit.link_id IS NOT NULL AND hit.hit_at > now() - interval '1 hour'
-  AND (SELECT count(DISTINCT o.link_id) FROM hit o
-       WHERE o.customer_id = hit.customer_id AND o.run_id = hit.run_id AND o.number = hit.number
-         AND o.hit_at BETWEEN hit.hit_at - interval '1 second' AND hit.hit_at + interval '1 second'
-         AND o.ip = hit.ip AND o.link_id IS NOT NULL) >= $5
+FROM recent r
+WHERE hit.customer_id = r.customer_id AND hit.id = r.id AND r.kind = 0
+  AND (SELECT count(DISTINCT o.link_id) FROM recent o
+       WHERE o.run_id = r.run_id AND o.number = r.number
+         AND o.hit_at BETWEEN r.hit_at - interval '1 second' AND r.hit_at + interval '1 second') >= $5
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """One open, or one click on a link. `at` is the process's monotonic clock; `ip` is an address or None."""
+class Hit(NamedTuple):
+    """One open, or one click on a link. `at` is the process's monotonic clock; `ip` is an address or None.
+
+    `is_look` marks a request that only looks (`agents.looks_ahead`). A tuple, as many are made.
+    """
 
     run_id: int
     email_id: int
     link_id: int | None
     at: float
-    agent: Agent
+    user_agent: str
     ip: str | None
-    kind: Kind
+    is_look: bool = False
 
 
 class Hits:
@@ -110,6 +127,7 @@ class Hits:
         self._monotonic = monotonic
         self._waiting: list[Hit] = []
         self._batch: list[Hit] = []  # being written
+        self._agents = Agents()
         self._agent_ids: OrderedDict[str, int] = OrderedDict()
         self._wake = asyncio.Event()
         self._writing = asyncio.Lock()
@@ -174,32 +192,32 @@ class Hits:
     async def _write(self, hits: Sequence[Hit]) -> None:
         """Write them all, each once. One that cannot be written is left out; the others are not."""
         try:
-            await self._know_agents({hit.agent.text: hit.agent for hit in hits})
+            # In a thread: reading a text takes 30 µs, and the first one waits for the tables.
+            agents = await asyncio.to_thread(lambda: [self._agents.read(hit.user_agent) for hit in hits])
+            await self._know_agents({agent.text: agent for agent in agents})
+            kinds = [
+                Kind.SCANNER if hit.is_look else agent.kind for hit, agent in zip(hits, agents, strict=True)
+            ]
             now = self._monotonic()
-            rows = list(
-                zip(
-                    *(
-                        (
-                            hit.run_id,
-                            hit.email_id,
-                            hit.link_id,
-                            max(0.0, now - hit.at),
-                            self._agent_ids.get(hit.agent.text),
-                            hit.ip,
-                            int(hit.kind),
-                            hit.agent.is_proxy,
-                        )
-                        for hit in hits
-                    ),
-                    strict=True,
-                )
+            runs, emails, links, times, _, ips, _ = zip(*hits, strict=True)
+            rows = (
+                runs,
+                emails,
+                links,
+                [max(0.0, now - at) for at in times],
+                [self._agent_ids.get(agent.text) for agent in agents],
+                ips,
+                kinds,
+                [agent.is_proxy for agent in agents],
             )
+            suspects = _following_several(hits, kinds)
 
             async def write_in(connection: Connection) -> Callable[[], None]:
-                written = await connection.fetch(_ADD, *rows, EARLY_SECONDS)
-                if written and any(hit.link_id is not None for hit in hits):
-                    places = [list(column) for column in zip(*written, strict=True)]
-                    await connection.execute(_MARK_SCANNERS, *places, MANY_LINKS)
+                await connection.execute(_ADD, *rows, EARLY_SECONDS)
+                if suspects:
+                    oldest = self._monotonic() - min(hit.at for hit in hits)
+                    columns = [list(column) for column in zip(*suspects, strict=True)]
+                    await connection.execute(_MARK_SCANNERS, *columns, oldest, MANY_LINKS)
                 return lambda: None
 
             await commit_durably(self._database, write_in)
@@ -231,3 +249,12 @@ class Hits:
                 self._agent_ids.move_to_end(text)
         while len(self._agent_ids) > MAX_AGENTS:
             self._agent_ids.popitem(last=False)
+
+
+def _following_several(hits: Sequence[Hit], kinds: Sequence[Kind]) -> list[tuple[int, int, str]]:
+    """Who followed more than one link of a mail in these hits: run, email_id and address."""
+    links: dict[tuple[int, int, str], set[int]] = {}
+    for hit, kind in zip(hits, kinds, strict=True):
+        if hit.link_id is not None and hit.ip is not None and kind is Kind.PERSON:
+            links.setdefault((hit.run_id, hit.email_id, hit.ip), set()).add(hit.link_id)
+    return [who for who, followed in links.items() if len(followed) > 1]

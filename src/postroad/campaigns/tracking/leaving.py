@@ -27,8 +27,11 @@ SELECT n.customer_id, n.id AS run_id, n.task_id, r.number, r.contact_id, lower(r
              WHERE l.customer_id = n.customer_id AND l.task_id = n.task_id ORDER BY l.position) AS list_ids
 FROM run n
 JOIN customer c ON c.id = n.customer_id
-JOIN recipient r ON r.customer_id = n.customer_id AND r.run_id = n.id AND r.shelf = n.shelf
-                AND r.number = $2 - n.email_base
+CROSS JOIN LATERAL (
+    SELECT * FROM recipient r
+    WHERE r.customer_id = n.customer_id AND r.run_id = n.id AND r.shelf = n.shelf
+      AND r.number = $2 - n.email_base LIMIT 1
+) r
 WHERE n.id = $1
 """
 # Who left before keeps the time he left at.

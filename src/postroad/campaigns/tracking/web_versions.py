@@ -29,8 +29,11 @@ _MAIL = """
 SELECT n.customer_id, r.address, r.contact_id, t.track, v.version_id
 FROM run n
 JOIN task t ON t.customer_id = n.customer_id AND t.id = n.task_id
-JOIN recipient r ON r.customer_id = n.customer_id AND r.run_id = n.id AND r.shelf = n.shelf
-                AND r.number = $2 - n.email_base
+CROSS JOIN LATERAL (
+    SELECT * FROM recipient r
+    WHERE r.customer_id = n.customer_id AND r.run_id = n.id AND r.shelf = n.shelf
+      AND r.number = $2 - n.email_base LIMIT 1
+) r
 JOIN LATERAL (
     SELECT coalesce(p.version_id, m.version_id) AS version_id FROM task_template p
     JOIN template m ON m.customer_id = p.customer_id AND m.id = p.template_id

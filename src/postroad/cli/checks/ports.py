@@ -19,9 +19,16 @@ from postroad.listeners.sockets import BadListenAddress, parse_listen_address
 from postroad.server.doors import OPEN_DOORS
 
 SECONDS = 4.0  # for one door; they are asked all at once
-GREETINGS = {"smtp": b"220", "submission": b"220", "submissions": b"220"}
-TLS_DOORS = frozenset({"submissions", "https"})
+GREETINGS: dict[str, bytes | tuple[bytes, ...]] = {
+    **dict.fromkeys(("smtp", "submission", "submissions"), b"220"),
+    **dict.fromkeys(("imap", "imaps"), b"* OK"),
+    **dict.fromkeys(("pop3", "pop3s"), b"+OK"),
+    **dict.fromkeys(("ctrl", "ctrls"), (b"+00000 <", b"-00129 ", b"-00130 ")),
+}
+TLS_DOORS = frozenset({"submissions", "imaps", "pop3s", "https", "ctrls"})
 HTTP_DOORS = frozenset({"http", "https"})
+# Whose greetings say no host's name; a control server's is like nobody else's.
+NAMELESS_DOORS = HTTP_DOORS | {"ctrl", "ctrls"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,7 @@ async def check_door(door: Door, hostname: str) -> Finding:
     except OSError:
         return may_open(door)
     is_ours = greeting.startswith(GREETINGS.get(door.name, b"HTTP/")) and (
-        door.name in HTTP_DOORS or hostname.encode().lower() in greeting.lower()
+        door.name in NAMELESS_DOORS or hostname.encode().lower() in greeting.lower()
     )
     if is_ours:
         return Finding("ports", door.subject, "ok", "port-answers")
@@ -107,10 +114,13 @@ async def _greeting(door: Door) -> bytes:
     finally:
         if door.name in GREETINGS:
             with suppress(OSError):
-                writer.write(b"QUIT\r\n")
+                writer.write(_FAREWELLS.get(door.name, b"QUIT\r\n"))
         writer.close()
         with suppress(OSError, ssl.SSLError, TimeoutError):
             await asyncio.wait_for(writer.wait_closed(), 1)
+
+
+_FAREWELLS = {"imap": b"a LOGOUT\r\n", "imaps": b"a LOGOUT\r\n"}
 
 
 def _knock_at(host: str) -> str:

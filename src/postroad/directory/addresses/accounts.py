@@ -21,7 +21,7 @@ from postroad.directory.announcements import announce_in
 from postroad.directory.credentials import NewCredential, add_in, hash_password, replace_in
 from postroad.directory.errors import BadValue, UnknownAccount
 from postroad.directory.names import clean_display_name
-from postroad.directory.passwords import PasswordHashing, check_policy
+from postroad.directory.passwords import PasswordHashing, Policy, check_policy
 from postroad.directory.principals import Kind, PrincipalId
 from postroad.events.outbox import Event, Outbox
 from postroad.message.address import Address
@@ -42,7 +42,10 @@ class OnAccountsAdded(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One account; `quota_bytes` None is no limit, `language` None is the browser's."""
+    """One account; `quota_bytes` None is no limit, `language` None is the browser's.
+
+    One that is disabled does nothing at all; the last three shut single doors.
+    """
 
     id: int
     address: Address
@@ -52,6 +55,9 @@ class Account:
     quota_bytes: int | None
     is_disabled: bool
     created_at: datetime
+    may_sign_in: bool = True
+    takes_mail: bool = True
+    may_send: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +80,15 @@ class AccountChanges(TypedDict, total=False):
     language: str | None
     quota_bytes: int | None
     is_disabled: bool
+    may_sign_in: bool
+    takes_mail: bool
+    may_send: bool
 
 
-_COLUMNS = "id, address, display_name, mobile, language, quota_bytes, is_disabled, created_at"
+_COLUMNS = (
+    "id, address, display_name, mobile, language, quota_bytes, is_disabled, created_at, "
+    "may_sign_in, takes_mail, may_send"
+)
 
 
 class Accounts:
@@ -99,13 +111,14 @@ class Accounts:
         mobile: str | None = None,
         language: str | None = None,
         quota_bytes: int | None = None,
+        policy: Policy = check_policy,
     ) -> Account:
         """Make an account with its credential and default folders. For the errors see `add_many`."""
         new = NewAccount(address, password, display_name, mobile, language, quota_bytes)
-        return (await self.add_many([new]))[0]
+        return (await self.add_many([new], policy))[0]
 
-    async def add_many(self, accounts: Sequence[NewAccount]) -> list[Account]:
-        """Make accounts, all or none, in the order given.
+    async def add_many(self, accounts: Sequence[NewAccount], policy: Policy = check_policy) -> list[Account]:
+        """Make accounts, all or none, in the order given; `policy` judges their passwords.
 
         Raises `UnknownDomain`, `DomainIsAlias`, `AddressTaken`, `WeakPassword`, `BadValue`, `TooBusyToHash`.
         """
@@ -114,9 +127,9 @@ class Accounts:
         keys = [new.address.key for new in accounts]
         fields = [_checked(_fields_of(new)) for new in accounts]
         for new, key in zip(accounts, keys, strict=True):
-            check_policy(new.password, key)
+            policy(new.password, key)
         hashed = [
-            await hash_password(self._hashing, key, new.password, with_md5=True)
+            await hash_password(self._hashing, key, new.password, with_md5=True, policy=policy)
             for new, key in zip(accounts, keys, strict=True)
         ]
         try:
@@ -224,13 +237,13 @@ class Accounts:
         """Lock an account out of every door, or let it in again. Mail to it is refused while it is locked."""
         return await self.update(address, is_disabled=is_disabled)
 
-    async def set_password(self, address: Address, password: str) -> int:
+    async def set_password(self, address: Address, password: str, policy: Policy = check_policy) -> int:
         """Change the password: what was remembered for the old one and every web session is void at once.
 
         Returns the credential's new version, for a session of who changed it. Raises `UnknownAccount`,
         `WeakPassword`, `TooBusyToHash`.
         """
-        hashed = await hash_password(self._hashing, address.key, password, with_md5=True)
+        hashed = await hash_password(self._hashing, address.key, password, with_md5=True, policy=policy)
         async with self._database.transaction() as connection:
             account_id = await connection.fetchval(
                 "SELECT id FROM account WHERE address = $1 FOR SHARE", address.key
@@ -333,4 +346,7 @@ def _account(row: asyncpg.Record) -> Account:
         row["quota_bytes"],
         row["is_disabled"],
         row["created_at"],
+        row["may_sign_in"],
+        row["takes_mail"],
+        row["may_send"],
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import get_args
+from typing import Literal, get_args
 
 import asyncpg
 
@@ -36,12 +36,22 @@ class DistributionList:
     created_at: datetime
 
 
+# Whether a member may write to the list (when members may): `signed-in` only by a mail that it submitted
+# here.
+MemberPosts = Literal["always", "signed-in", "never"]
+
+
 @dataclass(frozen=True, slots=True)
 class ListMember:
-    """A reader of a list, here or elsewhere; owners may post when only owners may."""
+    """A member of a list, here or elsewhere; owners may post when only owners may.
+
+    One that does not receive gets none of the list's mail, and may still write.
+    """
 
     address: Address
     is_owner: bool
+    receives: bool = True
+    posts: MemberPosts = "always"
 
 
 _COLUMNS = """
@@ -152,6 +162,34 @@ class DistributionLists:
                 raise LimitReached("members of a list", MAX_MEMBERS)
         return len(changed)
 
+    async def add_member(self, address: Address, member: ListMember) -> bool:
+        """Add one member with what it may; whether it was added: one that is there already stays as it is.
+
+        Raises `UnknownList`, `UnknownTarget`, `LimitReached`, `BadValue`.
+        """
+        if member.address.key == address.key:
+            raise BadValue("members", "a list cannot be its own member")
+        async with self._database.transaction() as connection:
+            list_id = await _locked_id_in(connection, address)
+            await check_targets_in(connection, [member.address.key])
+            count = await connection.fetchval(
+                "SELECT count(*) FROM distribution_list_member WHERE list_id = $1", list_id
+            )
+            added = await connection.fetchval(
+                """
+                INSERT INTO distribution_list_member (list_id, address, is_owner, receives, posts)
+                VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING RETURNING true
+                """,
+                list_id,
+                member.address.key,
+                member.is_owner,
+                member.receives,
+                member.posts,
+            )
+            if added and count >= MAX_MEMBERS:
+                raise LimitReached("members of a list", MAX_MEMBERS)
+        return bool(added)
+
     async def remove_members(self, address: Address, members: Sequence[Address]) -> int:
         """Remove members; returns how many were there. Raises `UnknownList`."""
         async with self._database.transaction() as connection:
@@ -171,14 +209,17 @@ class DistributionLists:
         list_id = (await self.get(address)).id
         rows = await self._database.fetch(
             """
-            SELECT address, is_owner FROM distribution_list_member
+            SELECT address, is_owner, receives, posts FROM distribution_list_member
             WHERE list_id = $1 AND address > $2 ORDER BY address LIMIT $3
             """,
             list_id,
             after,
             max(1, min(limit, MAX_PAGE)),
         )
-        return [ListMember(Address.parse(row["address"]), row["is_owner"]) for row in rows]
+        return [
+            ListMember(Address.parse(row["address"]), row["is_owner"], row["receives"], row["posts"])
+            for row in rows
+        ]
 
     async def list(
         self, domain: str | None = None, after: str = "", limit: int = 100

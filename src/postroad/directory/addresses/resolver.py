@@ -35,7 +35,7 @@ _ANY_ACCOUNT = "*accounts"  # a dependency on the set of all accounts
 
 @dataclass(frozen=True, slots=True)
 class LocalAccount:
-    """Mail for this address rests in an account here."""
+    """Mail for this address rests in an account here; `is_disabled`: it takes none."""
 
     account_id: int
     address: Address
@@ -79,7 +79,8 @@ FOREIGN = NotLocal()
 # that is spelled out with its plus sign goes before the one that it would be a subaddress of.
 _RESOLVE = """
 SELECT a.key, home.id AS domain_id, home.name AS domain, home.catch_all, home.postmaster,
-       found.address, account.id AS account_id, account.is_disabled, account.quota_bytes,
+       found.address, account.id AS account_id,
+       account.is_disabled OR NOT account.takes_mail AS is_disabled, account.quota_bytes,
        alias.targets, list.id AS list_id, list.name AS list_name, list.posting
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS a(key, local_part, base, domain)
 LEFT JOIN domain ON domain.name = a.domain
@@ -99,7 +100,7 @@ SELECT home.name AS domain,
        coalesce(found.address = own.address OR own.address = ANY(alias.targets), false) AS may
 FROM domain
 JOIN domain home ON home.id = coalesce(domain.alias_of, domain.id)
-LEFT JOIN account own ON own.id = $1
+LEFT JOIN account own ON own.id = $1 AND own.may_send
 LEFT JOIN LATERAL (
     SELECT address, kind FROM local_address
     WHERE address IN ($2 || '@' || home.name, $3 || '@' || home.name)
@@ -185,7 +186,8 @@ class Resolver:
     async def list_members(self, list_id: int) -> tuple[Address, ...]:
         """Return the members of a list, here and elsewhere, in the order of their addresses."""
         rows = await self._database.fetch(
-            "SELECT address FROM distribution_list_member WHERE list_id = $1 ORDER BY address", list_id
+            "SELECT address FROM distribution_list_member WHERE list_id = $1 AND receives ORDER BY address",
+            list_id,
         )
         return _addresses(row["address"] for row in rows)
 
@@ -216,6 +218,7 @@ class Resolver:
                 SELECT EXISTS (
                     SELECT FROM distribution_list_member
                     WHERE list_id = $1 AND (is_owner OR $2 = 'members')
+                      AND (posts = 'always' OR posts = 'signed-in' AND $4::bigint IS NOT NULL)
                       AND (address = ANY($3::text[]) OR address = (SELECT address FROM account WHERE id = $4))
                 )
                 """,

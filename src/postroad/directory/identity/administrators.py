@@ -41,7 +41,7 @@ WITH found AS (
     SELECT 'administrator' AS kind, id FROM administrator
     UNION SELECT kind, principal_id FROM administers WHERE kind = 'account')
 SELECT f.kind, f.id, coalesce(account.address, c.name) AS name,
-       c.is_disabled OR coalesce(account.is_disabled, false) AS is_disabled,
+       c.is_disabled OR coalesce(account.is_disabled OR NOT account.may_sign_in, false) AS is_disabled,
        coalesce(account.display_name, own.display_name) AS display_name,
        coalesce(own.created_at, min(a.created_at)) AS created_at,
        coalesce(bool_or(a.kind IS NOT NULL AND a.domain_id IS NULL), false) AS is_of_server,

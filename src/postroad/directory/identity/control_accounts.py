@@ -202,6 +202,25 @@ class ControlAccounts:
         )
         return await self._opened(principal, client)
 
+    async def as_it_is_now(self, session: ControlSession) -> ControlSession:
+        """Return the session with today's commands, networks and rights.
+
+        Raises `WrongCredentials` when its account is gone, or has another password since.
+        """
+        principal = session.principal
+        version = await self._database.fetchval(
+            "SELECT version FROM credential WHERE kind = $1 AND principal_id = $2 AND NOT is_disabled",
+            principal.kind,
+            principal.id,
+        )
+        if version != principal.credential_version:
+            raise WrongCredentials
+        try:
+            account = await self.get(principal.name)
+        except UnknownPrincipal as error:
+            raise WrongCredentials from error
+        return ControlSession(principal, account, await rights_in(self._database, principal.principal_id))
+
     async def _opened(self, principal: Principal, client: str) -> ControlSession:
         try:
             account = await self.get(principal.name)

@@ -10,6 +10,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Sequence
+from datetime import datetime
 
 from postroad.db.pool import Database
 from postroad.directory.principals import PrincipalId
@@ -75,6 +76,17 @@ class KnownOrigins:
                 principal.id,
                 MAX_EACH,
             )
+
+    async def last_seen(self, principal: PrincipalId) -> tuple[str, datetime] | None:
+        """Return the network that the principal signed in from last, and when, exact to `SEEN_EVERY`."""
+        row = await self._database.fetchrow(
+            "SELECT origin, last_seen_at FROM known_origin "
+            "WHERE kind = $1 AND principal_id = $2 AND NOT starts_with(origin, 'device:') "
+            "ORDER BY last_seen_at DESC LIMIT 1",
+            principal.kind,
+            principal.id,
+        )
+        return (row["origin"], row["last_seen_at"]) if row is not None else None
 
     async def sweep(self) -> int:
         """Forget origins that were not used for half a year; called now and then by the server."""

@@ -134,6 +134,7 @@ class Sessions:
             LEFT JOIN account ON s.kind = 'account' AND account.id = s.principal_id
             LEFT JOIN administrator ON s.kind = 'administrator' AND administrator.id = s.principal_id
             WHERE s.token_hash = $1 AND s.kind = ANY($2::text[]) AND account.is_disabled IS NOT TRUE
+              AND account.may_sign_in IS NOT FALSE
             """,
             token_hash,
             list(kinds),

@@ -97,8 +97,8 @@ coalesce((SELECT array_agg((p.id, p.token_hash)) FROM application_password p
 """
 # An account is found by its address, also in an alias domain.
 _OF_ACCOUNT = f"""
-SELECT account.id, account.address AS name, account.is_disabled, c.password_hash, c.md5_hash, c.version,
-       {_TOKENS}
+SELECT account.id, account.address AS name, account.is_disabled OR NOT account.may_sign_in AS is_disabled,
+       c.password_hash, c.md5_hash, c.version, {_TOKENS}
 FROM domain
 JOIN domain home ON home.id = coalesce(domain.alias_of, domain.id)
 JOIN account ON account.address = $1 || '@' || home.name

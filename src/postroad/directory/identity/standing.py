@@ -26,7 +26,8 @@ SIGN_IN_SECONDS = (
 MAX_HEARD = 10_000  # principals remembered for that
 
 _STANDING = """
-SELECT c.kind, c.principal_id, c.version, c.is_disabled OR coalesce(a.is_disabled, false) AS is_disabled,
+SELECT c.kind, c.principal_id, c.version,
+       c.is_disabled OR coalesce(a.is_disabled OR NOT a.may_sign_in, false) AS is_disabled,
        ARRAY(SELECT p.id FROM application_password p
              WHERE p.kind = c.kind AND p.principal_id = c.principal_id) AS application_passwords
 FROM unnest($1::text[], $2::bigint[]) AS asked(kind, id)

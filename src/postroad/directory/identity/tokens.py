@@ -205,7 +205,7 @@ class Tokens:
             LEFT JOIN account a ON t.kind = 'account' AND a.id = t.principal_id
             LEFT JOIN administrator m ON t.kind = 'administrator' AND m.id = t.principal_id
             WHERE t.token_hash = $1 AND (t.expires_at IS NULL OR t.expires_at > now())
-              AND a.is_disabled IS NOT TRUE
+              AND a.is_disabled IS NOT TRUE AND a.may_sign_in IS NOT FALSE
             """,
             _hash(text),
             USED_EVERY,
@@ -232,7 +232,8 @@ class Tokens:
         """
         (await rights_in(self._database, integration)).check(address.domain)
         row = await self._database.fetchrow(
-            "SELECT id, address, display_name, language, is_disabled FROM account WHERE address = $1",
+            "SELECT id, address, display_name, language, is_disabled OR NOT may_sign_in AS is_disabled "
+            "FROM account WHERE address = $1",
             address.key,
         )
         if row is None:

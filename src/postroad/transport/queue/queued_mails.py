@@ -200,6 +200,18 @@ class QueuedMails:
             header += content.prefix[content.trace_offset :] + header_section(content.body)
         return QueuedMail(tuple(rows), header[:MAX_HEADER])
 
+    async def content(self, mail_id: int) -> bytes:
+        """Return one mail as it is sent. Raises `NoSuchQueuedMail`, `BlobMissing`, `BlobsUnavailable`."""
+        found = await self._database.fetchrow(
+            "SELECT message_id, headers FROM queue_envelope WHERE id = $1", mail_id
+        )
+        content = None
+        if found is not None:
+            content = (await self._messages.contents([found["message_id"]])).get(found["message_id"])
+        if found is None or content is None:
+            raise NoSuchQueuedMail(f"there is no mail {mail_id_text(mail_id)} in the queue")
+        return bytes(found["headers"]) + content.prefix[content.trace_offset :] + content.body
+
     async def retry(self, which: Selection) -> int:
         """Make recipients due now, held ones and those of unreachable hosts too; returns how many."""
         # What is being tried has its wish; but it may wait for a site that was found closed.

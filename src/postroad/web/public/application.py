@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from postroad.campaigns.contacts.subscriptions import Source
 from postroad.campaigns.errors import NotFound
 from postroad.campaigns.keys import SealingKeys
-from postroad.campaigns.tracking.agents import Agents, kind_of
+from postroad.campaigns.tracking.agents import looks_ahead
 from postroad.campaigns.tracking.hits import Hit, Hits
 from postroad.campaigns.tracking.leaving import Leaving
 from postroad.campaigns.tracking.targets import Targets
@@ -59,6 +59,8 @@ _MAIL_POLICY = (
     b"allow-top-navigation-by-user-activation"
 )
 
+Answered = Callable[[str, int, float], None]
+
 log = structlog.get_logger("postroad.web.public")
 
 
@@ -83,9 +85,12 @@ class PublicApplication:
         leaving: Leaving,
         web_versions: WebVersions,
         trusted_proxies: Sequence[Network] = (),
+        answered: Answered = lambda _method, _status, _seconds: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`answered` is told of each request: its method, its status, and the seconds it took."""
         self._app = app
+        self._answered = answered
         self._keys = keys
         self._hits = hits
         self._targets = targets
@@ -93,7 +98,6 @@ class PublicApplication:
         self._web_versions = web_versions
         self._trusted = tuple(trusted_proxies)
         self._monotonic = monotonic
-        self._agents = Agents()
         self._pages = PublicPages(Languages())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -101,13 +105,15 @@ class PublicApplication:
         if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
             await self._app(scope, receive, send)
             return
+        began = self._monotonic()
         caller = caller_of(scope, self._trusted)
         try:
             status = await self._serve(scope, caller, receive, send)
         except (DatabaseUnavailable, NotFound, FormTooLarge) as error:
             status = {NotFound: 404, FormTooLarge: 400}.get(type(error), 503)
-        if status != 200:
+        if status >= 400:
             await self._trouble(scope, caller, send, status)
+        self._answered(scope["method"], status, self._monotonic() - began)
 
     async def _serve(self, scope: Scope, caller: Caller, receive: Receive, send: Send) -> int:
         """Answer, or say by which status it cannot be done."""
@@ -119,7 +125,7 @@ class PublicApplication:
             method == "POST" and kind in (Kind.UNSUBSCRIBE, Kind.PREFERENCES)
         ):
             return 405
-        token = await self._keys.read_token(text)
+        token = self._keys.opened(text) or await self._keys.read_token(text)
         if token is None or token.kind is not kind:
             return 404
         if kind is Kind.PIXEL:
@@ -131,6 +137,7 @@ class PublicApplication:
                 return 404
             self._note(token, scope, caller)
             await answer(send, 302, b"", [(b"location", target.encode("ascii")), *_SAFE])
+            return 302
         elif kind is Kind.WEB:
             page = await self._web_versions.page(token.run_id, token.email_id)
             await self._show(scope, send, page.encode("utf-8", "replace"), _MAIL_POLICY)
@@ -147,17 +154,15 @@ class PublicApplication:
         return 200
 
     def _note(self, token: Token, scope: Scope, caller: Caller) -> None:
-        agent = self._agents.read(caller.user_agent)
-        kind = kind_of(scope["method"], agent, caller.purpose)
         self._hits.add(
             Hit(
                 token.run_id,
                 token.email_id,
                 token.link_id if token.kind is Kind.LINK else None,
                 self._monotonic(),
-                agent,
+                caller.user_agent,
                 caller.ip,
-                kind,
+                looks_ahead(scope["method"], caller.purpose),
             )
         )
 

@@ -15,6 +15,7 @@ from postroad.web.shell.clients import Network, client_address
 
 MAX_FORM_BYTES = 16 * 1024
 MAX_FIELDS = 500
+MAX_AGENT = 500  # bytes of a User-Agent that are kept; browsers send about 120
 NOT_KEPT = (b"cache-control", b"no-store, no-cache, must-revalidate, private, max-age=0")
 _PURPOSES = (b"sec-purpose", b"purpose", b"x-purpose", b"x-moz")
 
@@ -49,7 +50,10 @@ def caller_of(scope: Scope, trusted: Sequence[Network]) -> Caller:
     if trusted and ip is not None:
         ip = client_address(Request(scope), trusted)
     return Caller(
-        agent.decode("latin-1"), purpose.decode("latin-1").lower(), language.decode("latin-1"), ip or None
+        agent[:MAX_AGENT].decode("latin-1"),
+        purpose.decode("latin-1").lower(),
+        language.decode("latin-1"),
+        ip or None,
     )
 
 
