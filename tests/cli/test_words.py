@@ -23,7 +23,7 @@ def keys_of(name: str) -> Iterator[str]:
                 and isinstance(node.value, ast.Dict)
                 and node.target.id.endswith(name)
             ):
-                yield from (key.value for key in node.value.keys if isinstance(key, ast.Constant))
+                yield from (str(key.value) for key in node.value.keys if isinstance(key, ast.Constant))
 
 
 def test_no_sentence_stands_in_the_way_of_another() -> None:

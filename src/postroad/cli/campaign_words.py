@@ -39,7 +39,6 @@ CAMPAIGN_ERRORS: dict[str, tuple[str, str, str, str]] = {
         "The fields are {fields}.",
         "字段有 {fields}。",
     ),
-    "no-file": ("There is no file {path}", "没有文件 {path}", "", ""),
     "bad-time": (
         "{value} is no time: write it like 2026-05-06 07:08, in the platform's zone",
         "{value} 不是时间：写作 2026-05-06 07:08（平台时区）",
