@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postroad.api.events import read_position, write_position
+from postroad.api.events import Position, read_position, write_position
 from postroad.config import Api as Limits
 from postroad.db.pool import Database
 from postroad.directory.identity.tokens import MAIL_SCOPES
 from postroad.directory.principals import Kind
 from postroad.mailstore.flags import Flag, FlagChange
-from postroad.mailstore.folders import Role
+from postroad.mailstore.folders import Role, renew_uid_validity_in
 from tests.api.conftest import LIN, ApiHouse, open_api_house
 from tests.api.test_mail import mail
 from tests.web.house import until
@@ -136,6 +136,21 @@ async def test_a_thousand_mails_missed_are_told_each(api: ApiHouse) -> None:
         assert {one.id for one in told[:-1]} == {""} and told[-1].id not in ("", start)
 
 
+async def test_after_a_restore_a_reader_is_told_to_begin_anew(api: ApiHouse) -> None:
+    token = await lasting(api)
+    inbox = await api.house.folder(api.lin_id)
+    async with following(api, token) as stream:
+        await stream.next()
+        before = stream.last_id
+    await api.house.deliver(api.lin_id, mail("other than before"))
+    async with api.house.database.transaction() as connection:
+        await renew_uid_validity_in(connection)
+    async with following(api, token, before) as stream:
+        told = [await stream.next() for _ in range(6)]
+        assert {one.kind for one in told} == {"folder-reset"}
+        assert inbox in {one.value["id"] for one in told}
+
+
 async def test_who_only_asks_whether_there_is_a_stream_begins_none(api: ApiHouse) -> None:
     head = await api.caller(await lasting(api))("HEAD", "/events")
     assert head.headers["content-type"] == "text/event-stream" and head.body == b""
@@ -163,12 +178,12 @@ async def test_streams_are_bounded_and_end_when_the_process_drains(
 @given(
     st.dictionaries(
         st.integers(1, 10**17),
-        st.tuples(st.integers(0, 10**17), st.integers(1, 10**17)),
+        st.tuples(st.integers(0, 10**17), st.integers(1, 10**17), st.integers(1, 2**32 - 1)),
         min_size=1,
         max_size=30,
     )
 )
-def test_a_position_comes_back_as_it_went(position: dict[int, tuple[int, int]]) -> None:
+def test_a_position_comes_back_as_it_went(position: Position) -> None:
     assert read_position(write_position(position)) == position
 
 

@@ -11,6 +11,7 @@ import pytest
 from postroad.config import Api as Limits
 from postroad.db.pool import Database
 from postroad.directory.errors import BadValue, NameTaken, UnknownPrincipal, UnknownToken
+from postroad.directory.identity.calls import AnsweredCalls, CallRates
 from postroad.directory.identity.tokens import MAIL_SCOPES
 from postroad.directory.principals import Kind
 from postroad.message.address import Address
@@ -137,6 +138,20 @@ async def test_calls_are_counted_over_all_workers_and_told(
         refused = next(answer for answer in answers if answer.status == 429)
         assert 0 < int(refused.headers["retry-after"]) <= 60
         assert refused.headers["ratelimit-policy"] == '"minute";q=10;w=60'
+
+
+async def test_what_is_over_is_swept(api: ApiHouse) -> None:
+    database = api.house.database
+    given = await api.token_by(grant_type="password", username=LIN, password=PASSWORD)
+    lin = api.caller(given["access_token"])
+    assert (await lin("POST", "/folders", {"name": "x"}, idempotency_key="k")).status == 201
+    rates, answered = CallRates(database, 10), AnsweredCalls(database)
+    assert [await rates.sweep(), await answered.sweep(), await api.tokens.sweep()] == [0, 0, 0]
+    await database.execute("UPDATE api_call_count SET minute = minute - interval '1 hour'")
+    await database.execute("UPDATE api_answer SET created_at = created_at - interval '25 hours'")
+    await database.execute("UPDATE api_token SET expires_at = now() - interval '1 second'")
+    assert (await lin("GET", "/me")).status == 401
+    assert [await rates.sweep(), await answered.sweep(), await api.tokens.sweep()] == [1, 1, 1]
 
 
 async def test_forms_that_are_none(api: ApiHouse) -> None:

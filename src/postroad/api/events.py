@@ -1,8 +1,9 @@
 """The live stream of an account: new mail, changes, counts, folders (HTML living standard 9.2).
 
-What a reader has seen is one position: for each folder its mod-sequence and its next UID. It travels as the
-event's id and comes back in `Last-Event-ID`, so any worker goes on where any other stopped, from the store
-itself. Nothing is missed; what was told just before a break may be told again.
+What a reader has seen is one position: for each folder its mod-sequence, its next UID and its UIDVALIDITY,
+without which these mean nothing after a restore (RFC 9051 2.3.1.1). It travels as the event's id and comes
+back in `Last-Event-ID`, so any worker goes on where any other stopped, from the store itself. Nothing is
+missed; what was told just before a break may be told again.
 """
 
 from __future__ import annotations
@@ -38,8 +39,9 @@ MAX_POSITION = 60_000  # characters; folders of an account are bounded, and so i
 
 log = structlog.get_logger("postroad.api.events")
 
-# folder id: (mod-sequence, next UID)
-Position = dict[int, tuple[int, int]]
+# folder id: (mod-sequence, next UID, UIDVALIDITY)
+Seen = tuple[int, int, int]
+Position = dict[int, Seen]
 
 
 class ChangeFeed(Protocol):
@@ -187,7 +189,7 @@ class _Look:
         found = await self._folders.list(self._account_id)
         now = {folder.id: folder for folder in found}
         if self.position is None:
-            self.position = {one.id: (one.mod_sequence, one.uid_next) for one in found}
+            self.position = {one.id: _seen(one) for one in found}
             value = {"folders": [FolderModel.of(one).model_dump() for one in found]}
             yield self._event("hello", value)
             return
@@ -196,21 +198,22 @@ class _Look:
             yield self._event("folder-removed", {"folder": folder_id})
         for folder in found:
             known = self.position.get(folder.id)
-            if known == (folder.mod_sequence, folder.uid_next):
+            if known == _seen(folder):
                 continue
             if known is None:
-                known = (0, 1)
-            if known[0] > folder.mod_sequence or known[1] > folder.uid_next:
-                # The store was restored from before what the reader has seen: nothing it knows holds.
-                self.position[folder.id] = (folder.mod_sequence, folder.uid_next)
+                known = (0, 1, folder.uid_validity)
+            is_other = known[2] != folder.uid_validity
+            if is_other or known[0] > folder.mod_sequence or known[1] > folder.uid_next:
+                # The store was restored: nothing the reader knows of the folder holds.
+                self.position[folder.id] = _seen(folder)
                 yield self._event("folder-reset", FolderModel.of(folder).model_dump())
                 continue
             async for piece in self._of_folder(folder, known):
                 yield piece
 
-    async def _of_folder(self, folder: Folder, known: tuple[int, int]) -> AsyncIterator[bytes]:
+    async def _of_folder(self, folder: Folder, known: Seen) -> AsyncIterator[bytes]:
         assert self.position is not None
-        since, next_uid = known
+        since, next_uid, _ = known
         try:
             removed = await self._entries.expunged_since(self._account_id, folder.id, since)
         except NoSuchFolder:
@@ -232,7 +235,7 @@ class _Look:
                 uids = removed[start : start + 1000]
                 yield _plain_event("removed", {"folder": folder.id, "uids": uids})
         # The folder's own, read first: what came later than that row is told again rather than missed.
-        self.position[folder.id] = (folder.mod_sequence, folder.uid_next)
+        self.position[folder.id] = _seen(folder)
         yield self._event("folder", FolderModel.of(folder).model_dump())
 
     def _event(self, kind: str, value: object) -> bytes:
@@ -249,9 +252,15 @@ def _plain_event(kind: str, value: object) -> bytes:
     return b"event: %s\ndata: %s\n\n" % (kind.encode(), msgspec.json.encode(value))
 
 
+def _seen(folder: Folder) -> Seen:
+    return folder.mod_sequence, folder.uid_next, folder.uid_validity
+
+
 def write_position(position: Position) -> str:
     """A position as an event's id."""
-    return ",".join(f"{folder}.{changed}.{uid}" for folder, (changed, uid) in position.items())
+    return ",".join(
+        f"{folder}.{changed}.{uid}.{validity}" for folder, (changed, uid, validity) in position.items()
+    )
 
 
 def read_position(text: str) -> Position | None:
@@ -261,10 +270,10 @@ def read_position(text: str) -> Position | None:
     position: Position = {}
     for word in text.split(","):
         numbers = word.split(".")
-        if len(numbers) != 3 or not all(each.isdigit() and len(each) < 19 for each in numbers):
+        if len(numbers) != 4 or not all(each.isdigit() and len(each) < 19 for each in numbers):
             return None
-        folder_id, changed, uid = map(int, numbers)
-        position[folder_id] = (changed, uid)
+        folder_id, changed, uid, validity = map(int, numbers)
+        position[folder_id] = (changed, uid, validity)
     return position
 
 

@@ -157,6 +157,10 @@ async def domain(
         bool, Parameter(negative=(), help="Take it for verified without asking the DNS.")
     ] = False,
     remove: Annotated[bool, Parameter(negative=(), help="Remove it and its mailboxes.")] = False,
+    warm_up: Annotated[
+        bool | None,
+        Parameter(negative="--no-warm-up", help="New: 240 mails today, and each day twice as many."),
+    ] = None,
     desk: DeskArgument,
 ) -> Answer:
     """Let a customer send from a domain, check it again, or remove it."""
@@ -173,6 +177,9 @@ async def domain(
             check = await campaigns.domains.add(customer.id, name)
         if verified:
             await campaigns.domains.vouch(customer.id, name)
+        if warm_up is not None:
+            zone = desk.settings.edm.timezone
+            await campaigns.domains.warm_up(customer.id, name, zone, is_new=warm_up)
         is_verified = verified or check.status == 3
     data = {
         "name": check.name,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -28,6 +29,7 @@ MAX_TEXT = 4000  # characters of the readable text
 MAX_READ = 1024 * 1024  # bytes of the mail that the text is looked for in
 MAX_PEOPLE = 200  # of one address field
 MAX_ATTACHMENTS = 200
+KEPT = 500  # texts remembered; 8 MB full
 IN_LOOP_BYTES = 64 * 1024  # as when mails are summarised
 
 Document = dict[str, Any]
@@ -40,6 +42,8 @@ class Documents:
 
     def __init__(self, messages: Messages) -> None:
         self._messages = messages
+        # Several receivers are told of one mail at about the same time; what a mail says never changes.
+        self._kept: OrderedDict[int, tuple[str, list[Document]]] = OrderedDict()
 
     async def of(self, notification: Notification) -> Document:
         """Return the fields. Raises `BlobsUnavailable`, `DatabaseUnavailable`."""
@@ -67,6 +71,9 @@ class Documents:
         }
 
     async def _content(self, message_id: int) -> tuple[str | None, list[Document]]:
+        kept = self._kept.get(message_id)
+        if kept is not None:
+            return kept
         description = (await self._messages.describe([message_id])).get(message_id)
         if description is None:
             return None, []
@@ -80,7 +87,11 @@ class Documents:
             text = readable_text(body, root, MAX_TEXT)
         else:
             text = await asyncio.to_thread(readable_text, body, root, MAX_TEXT)
-        return text, _attachments(root)
+        found = text, _attachments(root)
+        self._kept[message_id] = found
+        if len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return found
 
 
 def as_json(document: Document) -> bytes:

@@ -9,16 +9,16 @@ import pytest
 
 from postroad.campaigns.errors import BadInput, WrongState
 from postroad.campaigns.sending.ledger import Ledger
+from postroad.campaigns.sending.own_rates import OwnRates
 from postroad.campaigns.tasks.requests import TaskChange
 from postroad.campaigns.tasks.states import State
-from postroad.transport.delivery.rates import Rates
 from tests.campaigns.sending.conftest import Office
 from tests.transport.conftest import Plenty
 
 MANY = [f"to{number}@there{number % 3}.example" for number in range(120)]
 
 
-async def claimed(office: Office, rates: Rates) -> Counter[int]:
+async def claimed(office: Office, rates: OwnRates) -> Counter[int]:
     """How many recipients of each run a worker can claim now."""
     ledger = Ledger(office.house.database, rates, "Asia/Shanghai", timedelta(hours=2))
     found = await ledger.claim(7, Plenty(500))
@@ -35,14 +35,13 @@ async def test_a_rate_holds_for_a_task_and_for_all_of_a_customer(office: Office)
     await engine.watch.look()
     tasks = office.house.campaigns.tasks
     await tasks.set_pace(customer, first, hours=None, mails_per_minute=100)
-    rates = Rates(office.house.database)
+    rates = OwnRates(office.house.database)
     runs = await office.run_of(first), await office.run_of(second)
     assert await claimed(office, rates) == {runs[0]: 5, runs[1]: 120}
     assert await claimed(office, rates) == {}, "the bucket is empty, and the other run all claimed"
     await office.house.campaigns.customers.update(customer, mails_per_minute=60)
     await tasks.set_pace(customer, first, hours=None, mails_per_minute=None)
-    assert await claimed(office, Rates(office.house.database)) == {runs[0]: 3}
-    await rates.close()
+    assert await claimed(office, OwnRates(office.house.database)) == {runs[0]: 3}
 
 
 async def test_a_pace_is_checked_and_only_for_what_is_not_over(office: Office) -> None:
@@ -79,5 +78,22 @@ async def test_hours_may_go_over_midnight(office: Office, begins: str, ends: str
         begins,
         ends,
     )
-    found = await claimed(office, Rates(office.house.database))
+    found = await claimed(office, OwnRates(office.house.database))
     assert bool(found) is is_now
+
+
+async def test_a_new_domain_sends_few_mails_and_each_day_twice_as_many(office: Office) -> None:
+    """A bucket holds a twentieth of an hour's mails."""
+    customer, task = await office.task(MANY)
+    run = await office.run_of(task)
+    engine = office.engine()
+    await engine.watch.look()
+    domains, database = office.house.campaigns.domains, office.house.database
+    await domains.warm_up(customer, "shop.example", "Asia/Shanghai", is_new=True)
+    assert await claimed(office, OwnRates(database)) == {run: 1}
+    assert await claimed(office, OwnRates(database)) == {}
+    await database.execute("UPDATE sender_domain SET warm_up_from = warm_up_from - 5")
+    await database.execute("DELETE FROM delivery_rate")
+    assert await claimed(office, OwnRates(database)) == {run: 10 * 2**5 // 20}
+    await database.execute("UPDATE sender_domain SET warm_up_from = warm_up_from - 9")
+    assert await claimed(office, OwnRates(database)) == {run: 120 - 1 - 16}, "its first two weeks are over"

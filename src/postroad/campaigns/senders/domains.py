@@ -154,6 +154,24 @@ class SenderDomains:
         if not await self._set_verified(customer_id, name, is_verified=True):
             raise AlreadyThere("domain", name)
 
+    async def warm_up(self, customer_id: int, text: str, zone: str, *, is_new: bool) -> None:
+        """Have a new domain send few mails at first, twice as many each day (`sending/own_rates.py`), or
+        end that.
+
+        Its first day is today in `zone`. Raises `BadInput`, `NotFound`.
+        """
+        name = read_domain(text)
+        done = await self._database.execute(
+            "UPDATE sender_domain SET warm_up_from = CASE WHEN $4 THEN (now() AT TIME ZONE $3)::date END "
+            "WHERE customer_id = $1 AND name = $2",
+            customer_id,
+            name,
+            zone,
+            is_new,
+        )
+        if done.endswith(" 0"):
+            raise NotFound("domain", name)
+
     async def _why_not_added(self, customer_id: int, name: str) -> Exception:
         known = await self._database.fetchval(
             "SELECT bool_or(customer_id = $1 OR is_verified) FROM sender_domain WHERE name = $2",

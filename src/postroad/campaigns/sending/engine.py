@@ -13,6 +13,7 @@ from postroad.campaigns.sending.beginning import Beginning
 from postroad.campaigns.sending.ending import Ending
 from postroad.campaigns.sending.halting import Halting
 from postroad.campaigns.sending.ledger import Ledger
+from postroad.campaigns.sending.own_rates import OwnRates
 from postroad.campaigns.sending.recipes import Keys, Places, Recipes
 from postroad.campaigns.sending.settling import Holdings, Settling
 from postroad.campaigns.sending.source import CampaignSource
@@ -24,7 +25,6 @@ from postroad.db.tasks import TaskSupervisor
 from postroad.transport.delivery.announcing import QUEUE_CHANNEL, Announce
 from postroad.transport.delivery.judging import Schedule
 from postroad.transport.delivery.presence import Presence
-from postroad.transport.delivery.rates import Rates
 
 
 class Engine:
@@ -68,7 +68,7 @@ class Engine:
 
     def source(self, presence: Presence) -> CampaignSource:
         """The ledger as a source of a worker's delivery."""
-        ledger = Ledger(self._database, Rates(self._database), self._zone, self._late, self._on_more)
+        ledger = Ledger(self._database, OwnRates(self._database), self._zone, self._late, self._on_more)
         holdings = Holdings()
         settling = Settling(
             self._database,

@@ -16,11 +16,10 @@ from itertools import groupby
 from asyncpg import Record
 
 from postroad.campaigns.sending.hours import WITHIN_HOURS
-from postroad.campaigns.sending.own_rates import keep_to_rates
+from postroad.campaigns.sending.own_rates import WARM_UP_DAYS, OwnRates
 from postroad.db.pool import Connection, Database
 from postroad.message.address import Address
 from postroad.protocols.smtp.envelope import EnvelopeRecipient
-from postroad.transport.delivery.rates import Rates
 from postroad.transport.delivery.source import Room
 
 MAX_RUNS = 50  # that one claim looks into; the next one goes on from there
@@ -68,7 +67,7 @@ class Ledger:
     def __init__(
         self,
         database: Database,
-        rates: Rates,
+        rates: OwnRates,
         zone: str,
         late: timedelta,
         on_more: Callable[[], None] = lambda: None,
@@ -101,11 +100,11 @@ class Ledger:
         try:
             async with self._database.transaction() as connection:
                 await plan_anew_in(connection)
-                runs = await connection.fetch(_OPEN_RUNS, self._late, self._zone)
+                runs = await connection.fetch(_OPEN_RUNS, self._late, self._zone, WARM_UP_DAYS)
                 if not runs:
                     return []
                 wanted = _share_out(await self._due_domains_in(connection, runs), room)
-                wanted, wait = await keep_to_rates(self._rates, runs, wanted)
+                wanted, wait = await self._rates.keep(runs, wanted)
                 if wait:
                     self._look_again(wait)
                 if not wanted:
@@ -336,9 +335,18 @@ _ANY_OPEN = "SELECT EXISTS (SELECT FROM task WHERE state = 2)"
 
 _OPEN_RUNS = f"""
 WITH open AS MATERIALIZED (
-    SELECT r.id, r.customer_id, t.mails_per_minute, c.mails_per_minute AS of_customer
+    SELECT r.id, r.customer_id, t.mails_per_minute, c.mails_per_minute AS of_customer,
+           warm.name AS warm_domain, (now() AT TIME ZONE $2)::date - warm.warm_up_from AS warm_days
     FROM task t JOIN run r ON r.customer_id = t.customer_id AND r.task_id = t.id
     JOIN customer c ON c.id = t.customer_id
+    LEFT JOIN LATERAL (
+        SELECT d.name, d.warm_up_from FROM sender_domain d
+        WHERE d.customer_id = t.customer_id AND d.is_verified
+          AND d.warm_up_from > (now() AT TIME ZONE $2)::date - $3::int
+          AND CASE t.sender_kind WHEN 'all' THEN true WHEN 'domain' THEN d.name = t.sender_domain
+              ELSE d.name = split_part(t.sender_address, '@', 2) END
+        ORDER BY d.warm_up_from DESC LIMIT 1
+    ) warm ON true
     WHERE t.state = 2 AND r.expanded_at IS NOT NULL AND r.finished_at IS NULL AND {WITHIN_HOURS.format("$2")}
       AND EXISTS (SELECT FROM campaign_watch w WHERE w.seen_at > now() - $1::interval)
 )

@@ -168,7 +168,9 @@ class AnsweredCalls:
 
     async def sweep(self) -> int:
         """Forget old answers; gives how many."""
-        status = await self._database.execute("DELETE FROM api_answer WHERE created_at < now() - $1", KEPT)
+        status = await self._database.execute(
+            "DELETE FROM api_answer WHERE created_at < now() - $1::interval", KEPT
+        )
         return int(status.rsplit(" ", 1)[1])
 
     def _key(self, caller: Caller, key: str) -> tuple[str, int, int, bytes]:
