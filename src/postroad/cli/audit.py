@@ -33,7 +33,7 @@ async def list_entries(
         )
     more = found[-1].id if len(found) >= max(1, min(limit, 1000)) else None
     grid = Grid(
-        ("time", "who", "from", "action", "subject", "facts"),
+        ("time", "who", "from", "action", "object", "facts"),
         [
             (
                 one.happened_at,

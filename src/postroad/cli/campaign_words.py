@@ -34,12 +34,11 @@ CAMPAIGN_ERRORS: dict[str, tuple[str, str, str, str]] = {
     ),
     "unreadable-file": ("", "文件无法读取", "", ""),
     "bad-mapping": (
-        "--column is written FIELD=COLUMN, such as address=Email or phone=3",
-        "--column 写作 字段=列，例如 address=Email 或 phone=3",
-        "",
-        "",
+        "{value}: --column is written FIELD=COLUMN, such as address=Email or phone=3",
+        "{value}：--column 写作 字段=列，例如 address=Email 或 phone=3",
+        "The fields are {fields}.",
+        "字段有 {fields}。",
     ),
-    "no-file": ("There is no file {path}", "没有文件 {path}", "", ""),
     "bad-time": (
         "{value} is no time: write it like 2026-05-06 07:08, in the platform's zone",
         "{value} 不是时间：写作 2026-05-06 07:08（平台时区）",
@@ -65,12 +64,12 @@ CAMPAIGN_TEXTS: dict[str, tuple[str, str]] = {
     "contact-added": ("Contact {id} added.", "已添加联系人 {id}。"),
     "contacts-removed": ("{count} contacts removed.", "已删除 {count} 个联系人。"),
     "contacts-left": ("{count} unsubscribed.", "已退订 {count} 个。"),
-    "imported": (
+    "contacts-imported": (
         "Import {id}: {added} added, {repeated} repeated, {refused} refused of {total} lines.",
         "导入 {id}：共 {total} 行，添加 {added}，重复 {repeated}，无效 {refused}。",
     ),
     "importing": ("Importing", "正在导入"),
-    "exported": ("{count} lines written to {path}.", "已写入 {count} 行到 {path}。"),
+    "lines-written": ("{count} lines written to {path}.", "已写入 {count} 行到 {path}。"),
     "template-added": ("Template {id}: {colour}.", "模板 {id}：{colour}。"),
     "template-approved": ("Template {id} passes.", "模板 {id} 已放行。"),
     "template-removed": ("Template {id} removed.", "已删除模板 {id}。"),

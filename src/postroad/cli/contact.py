@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 
 from postroad.campaigns.contacts.contacts import Contact
 from postroad.campaigns.contacts.files.reading import Options
-from postroad.campaigns.contacts.files.tables import FIELDS
+from postroad.campaigns.contacts.files.tables import FIELDS, field_named
 from postroad.campaigns.contacts.values import Person, clean, read_address
 from postroad.campaigns.errors import MalformedAddress
 from postroad.cli.arguments import DeskArgument, Limit
@@ -179,7 +179,7 @@ async def import_file(
     )
     return Answer(
         {"import": counts, "refused_lines": refused[:1000]},
-        [desk.say("imported", **counts), *([grid] if refused else [])],
+        [desk.say("contacts-imported", **counts), *([grid] if refused else [])],
     )
 
 
@@ -193,7 +193,7 @@ async def refused(customer: CustomerName, import_id: int, file: Path, /, *, desk
             async for each in campaigns.imports.refusals(owner.id, import_id)
         ]
     await asyncio.to_thread(_write, file, [["line", "reason", "content"], *lines])
-    return Answer({"lines": len(lines)}, [desk.say("exported", count=len(lines), path=file)])
+    return Answer({"lines": len(lines)}, [desk.say("lines-written", count=len(lines), path=file)])
 
 
 @app.command
@@ -204,7 +204,7 @@ async def export(customer: CustomerName, list_id: ListId, file: Path, /, *, desk
         await campaigns.lists.get(owner.id, list_id)
         lines = [_cells(each.person) async for each in campaigns.contacts.each(owner.id, list_id=list_id)]
     await asyncio.to_thread(_write, file, [list(FIELDS), *lines])
-    return Answer({"contacts": len(lines)}, [desk.say("exported", count=len(lines), path=file)])
+    return Answer({"contacts": len(lines)}, [desk.say("lines-written", count=len(lines), path=file)])
 
 
 def fields(contact: Contact) -> dict[str, object]:
@@ -251,8 +251,9 @@ def _write(file: Path, rows: list[list[str]]) -> None:
 def _mapping(columns: list[str]) -> dict[str, str]:
     mapping = {}
     for column in columns:
-        field, equals, where = column.partition("=")
-        if not equals or field not in FIELDS or not where:
-            raise Failed("bad-mapping", value=column)
+        name, _, where = column.partition("=")
+        field = field_named(name)
+        if field is None or not where:
+            raise Failed("bad-mapping", value=column, fields=", ".join(FIELDS))
         mapping[field] = where
     return mapping

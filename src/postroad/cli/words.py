@@ -475,7 +475,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "time": ("TIME", "时间"),
     "who": ("WHO", "操作者"),
     "action": ("ACTION", "操作"),
-    "subject": ("SUBJECT", "对象"),
+    "object": ("OBJECT", "对象"),
     "facts": ("FACTS", "内容"),
     "address": ("ADDRESS", "地址"),
     "name": ("NAME", "名称"),

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 
 import msgspec
 
+from postroad.db.pool import DatabaseUnavailable
+from postroad.listeners.connection import Gone
 from postroad.listeners.imap_session import ImapSession
 from postroad.mailstore.breath import Batch
+from postroad.mailstore.errors import MailStoreError
 from postroad.mailstore.flags import Flag, FlagChange
 from postroad.mailstore.summaries import IN_LOOP_BYTES
 from postroad.mailstore.views import EntryState, Told
@@ -232,16 +235,31 @@ async def _tell(
             if features.is_condstore and "MODSEQ" not in items:
                 told.append(f"MODSEQ ({now.mod_sequence})")
         head = f"* {mail.uid} UIDFETCH (" if features.is_uidonly else f"* {number} FETCH ("
+        _check_encodings(asked.items.sections, structure)
         session.write((head + " ".join(told)).encode())
         is_first = not told
-        for section, cut in zip(asked.items.sections, cuts, strict=True):
-            session.write(b"" if is_first else b" ")
-            is_first = False
-            async for piece in _section_value(session, mail, structure, section, cut):
-                session.write(piece)
-                await session.pace()
+        try:
+            for section, cut in zip(asked.items.sections, cuts, strict=True):
+                session.write(b"" if is_first else b" ")
+                is_first = False
+                async for piece in _section_value(session, mail, structure, section, cut):
+                    session.write(piece)
+                    await session.pace()
+        except (MailStoreError, DatabaseUnavailable) as error:
+            # Half a line is said already: a refusal behind it would be read as a part of the mail.
+            session.connection.abort()
+            raise Gone(str(error)) from error
         session.write(b")\r\n")
         await session.pace()
+
+
+def _check_encodings(sections: Sequence[Section], structure: Part | None) -> None:
+    """Before a line begins: whether what is to be decoded can be. Raises `ImapNo` (RFC 3516 4.3)."""
+    for section in sections:
+        if section.is_decoded and section.numbers and structure is not None:
+            part = find_part(structure, section.numbers)
+            if part is not None and part.encoding not in _DECODABLE:
+                raise ImapNo("That part's encoding is not known", "UNKNOWN-CTE")
 
 
 def _values(
@@ -371,8 +389,6 @@ async def _decoded(
     data = cut.holds if cut.holds is not None else await _read(session, mail, cut)
     part = find_part(structure, section.numbers) if section.numbers else None
     if part is not None:
-        if part.encoding not in _DECODABLE:
-            raise ImapNo("That part's encoding is not known", "UNKNOWN-CTE")
         moved = msgspec.structs.replace(part, body_start=0, body_end=len(data))
         is_small = len(data) <= IN_LOOP_BYTES
         data = decoded(data, moved) if is_small else await asyncio.to_thread(decoded, data, moved)

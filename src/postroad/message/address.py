@@ -95,9 +95,11 @@ class Address:
             raise BadAddress(f"{text!r} is not of the form name@domain")
         if _UNSAFE.search(text):
             raise BadAddress("an address holds no control characters")
-        if len(local_part.encode()) > MAX_LOCAL_PART:
+        name = _canonical_local_part(local_part) if len(local_part) <= MAX_LOCAL_PART else local_part
+        # What is stored is read again: quotes and lower case may take more bytes than what was written.
+        if max(len(each.encode()) for each in (local_part, name, name.lower())) > MAX_LOCAL_PART:
             raise BadAddress(f"the part before the @ is longer than {MAX_LOCAL_PART} bytes")
-        address = cls(_canonical_local_part(local_part), canonical_domain(domain))
+        address = cls(name, canonical_domain(domain))
         if len(str(address).encode()) > MAX_ADDRESS:
             raise BadAddress(f"the address is longer than {MAX_ADDRESS} bytes")
         return address

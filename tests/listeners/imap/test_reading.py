@@ -224,3 +224,15 @@ async def test_sorting_and_threading(house: House) -> None:
     assert await client.ok("UID SORT (SIZE) UTF-8 NOT 1") == ["* SORT 3 2"]
     assert await client.ok("THREAD REFERENCES UTF-8 ALL") == ["* THREAD (1 (3)(2))"]
     assert await client.ok("THREAD ORDEREDSUBJECT UTF-8 ALL") == ["* THREAD (1 3)(2)"]
+
+
+async def test_a_part_that_cannot_be_decoded_is_refused_before_a_line_begins(house: House) -> None:
+    client = await house.client()
+    strange = b"Subject: x\r\nContent-Transfer-Encoding: x-uuencode\r\n\r\nbegin 1 a\r\n"
+    assert (await client.append("INBOX", strange)).startswith("OK")
+    await client.ok("SELECT INBOX")
+    for asked in ("BINARY.PEEK[1]", "BODY.PEEK[HEADER.FIELDS (SUBJECT)] BINARY.SIZE[1]"):
+        lines, tagged = await client.ask(f"FETCH 1 (FLAGS {asked})")
+        assert tagged.startswith("NO [UNKNOWN-CTE]")
+        assert lines == []
+    assert await client.ok("FETCH 1 BODY.PEEK[1]<0.5>") == ["* 1 FETCH (BODY[1]<0> {5}\r\nbegin)"]

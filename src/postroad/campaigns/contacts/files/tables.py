@@ -220,6 +220,11 @@ def _take(parsed: Parsed, layout: Layout, number: int, cells: Sequence[str], fau
         )
 
 
+def field_named(name: str) -> str | None:
+    """The field of a contact that people call so; None when nobody does."""
+    return _FIELD_OF.get(_heading(name))
+
+
 def _heading(cell: str) -> str:
     return re.sub(r"[\s_\ufeff]", "", cell).lower()
 
