@@ -27,10 +27,8 @@ SELECT first_number, last_number FROM ledger_chunk
 WHERE customer_id = $1 AND run_id = $2 AND owner IS NULL ORDER BY first_number LIMIT $3 FOR UPDATE SKIP LOCKED
 """
 _CANCEL = """
-UPDATE recipient r SET state = 4, due_at = NULL, changed_at = now(), day = (now() AT TIME ZONE $6)::date
-FROM unnest($4::int[], $5::int[]) AS c(first_number, last_number)
-WHERE r.customer_id = $1 AND r.run_id = $2 AND r.shelf = $3
-  AND r.number BETWEEN c.first_number AND c.last_number AND r.state = 0
+UPDATE recipient r SET state = 4, due_at = NULL, changed_at = now(), day = (now() AT TIME ZONE $5)::date
+WHERE r.customer_id = $1 AND r.run_id = $2 AND r.shelf = $3 AND r.number = ANY($4::int[]) AND r.state = 0
 """
 _DROP = "DELETE FROM ledger_chunk WHERE customer_id = $1 AND run_id = $2 AND first_number = ANY($3::int[])"
 
@@ -78,8 +76,10 @@ class Ending:
             if not chunks:
                 return None
             firsts = [row["first_number"] for row in chunks]
-            lasts = [row["last_number"] for row in chunks]
-            status = await connection.execute(_CANCEL, customer_id, run_id, shelf, firsts, lasts, self._zone)
+            numbers = [
+                number for row in chunks for number in range(row["first_number"], row["last_number"] + 1)
+            ]
+            status = await connection.execute(_CANCEL, customer_id, run_id, shelf, numbers, self._zone)
             await connection.execute(_DROP, customer_id, run_id, firsts)
             return int(status.rpartition(" ")[2])
 

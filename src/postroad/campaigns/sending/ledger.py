@@ -117,9 +117,11 @@ class Ledger:
                     owner,
                     MAX_CHUNKS,
                 )
-                chunks = [_chunk(row) for row in claimed]
+                chunks = {_chunk(row): row for row in claimed}
                 found = [
-                    each for _, of_run in by_run(chunks) for each in await _recipients_in(connection, of_run)
+                    each
+                    for _, of_run in by_run(list(chunks))
+                    for each in await _recipients_in(connection, {chunk: chunks[chunk] for chunk in of_run})
                 ]
                 with_some = {each.chunk for each in found}
                 await release_in(connection, owner, [each for each in chunks if each not in with_some])
@@ -269,29 +271,27 @@ def _share_out(due: Mapping[int, list[str]], room: Room) -> list[tuple[int, str,
     return wanted
 
 
-async def _recipients_in(connection: Connection, chunks: Sequence[Chunk]) -> list[InHand]:
+async def _recipients_in(connection: Connection, chunks: Mapping[Chunk, Record]) -> list[InHand]:
     """The due recipients of claimed chunks of one run.
 
     A statement of its own, after the chunks are ours: an older look might show what others have sent since.
     """
-    first = chunks[0]
-    rows = await connection.fetch(
-        _RECIPIENTS,
-        first.customer_id,
-        first.run_id,
-        first.shelf,
-        [each.first_number for each in chunks],
-    )
-    known = {each.first_number: each for each in chunks}
+    of_number = {
+        number: chunk
+        for chunk, row in chunks.items()
+        for number in range(chunk.first_number, row["last_number"] + 1)
+    }
+    first = next(iter(chunks))
+    rows = await connection.fetch(_RECIPIENTS, first.customer_id, first.run_id, first.shelf, list(of_number))
     return [
         InHand(
-            known[row["first_number"]],
+            of_number[row["number"]],
             row["number"],
             row["contact_id"],
             _address(row["address"]),
             row["attempts"] + 1,
             row["age"],
-            row["is_here"],
+            chunks[of_number[row["number"]]]["is_here"],
         )
         for row in rows
     ]
@@ -408,20 +408,22 @@ WITH picked AS MATERIALIZED (
     SELECT customer_id, run_id, last_number + 1, whole_last, domain, due_at FROM taken
     WHERE last_number < whole_last
 )
-SELECT customer_id, run_id, shelf, first_number, claimed_at, pg_current_xact_id()::text AS transaction
-FROM taken
+SELECT t.customer_id, t.run_id, t.shelf, t.first_number, t.claimed_at, t.last_number,
+       d.name IS NOT NULL AS is_here, pg_current_xact_id()::text AS transaction
+FROM taken t LEFT JOIN domain d ON d.name = t.domain
 """
 
+# Nobody has analysed a run that was just written. So numbers are named, or looked up chunk by chunk, in
+# every statement on recipients: a join by ranges would read the whole run for each chunk then (a minute for
+# 200,000).
 _RECIPIENTS = """
-SELECT c.first_number, r.number, r.contact_id, r.address, r.attempts, d.name IS NOT NULL AS is_here,
+SELECT r.number, r.contact_id, r.address, r.attempts,
        coalesce(greatest(now() - r.changed_at, interval '0'), interval '0') AS age
-FROM ledger_chunk c
-JOIN recipient r ON r.customer_id = c.customer_id AND r.run_id = c.run_id
-                AND r.number BETWEEN c.first_number AND c.last_number
-LEFT JOIN domain d ON d.name = c.domain
-WHERE c.customer_id = $1 AND c.run_id = $2 AND c.first_number = ANY($4::int[])
-  AND r.customer_id = $1 AND r.run_id = $2 AND r.shelf = $3
-  AND r.state = 0 AND (r.due_at IS NULL OR r.due_at <= now())
+FROM unnest($4::int[]) AS k(number) CROSS JOIN LATERAL (
+    SELECT * FROM recipient r
+    WHERE r.customer_id = $1 AND r.run_id = $2 AND r.shelf = $3 AND r.number = k.number OFFSET 0
+) r
+WHERE r.state = 0 AND (r.due_at IS NULL OR r.due_at <= now())
 ORDER BY r.number
 """
 
@@ -445,10 +447,13 @@ WITH ours AS MATERIALIZED (
     WHERE c.owner = $6 AND c.claimed_at = k.claimed_at
     ORDER BY c.first_number FOR UPDATE OF c
 ), waiting AS MATERIALIZED (
-    SELECT o.first_number, min(coalesce(r.due_at, now())) AS due_at
-    FROM ours o JOIN recipient r ON r.number BETWEEN o.first_number AND o.last_number
-    WHERE r.customer_id = $1 AND r.run_id = $2 AND r.shelf = $3 AND r.state = 0
-    GROUP BY o.first_number
+    SELECT o.first_number, found.due_at
+    FROM ours o CROSS JOIN LATERAL (
+        SELECT min(coalesce(r.due_at, now())) AS due_at FROM recipient r
+        WHERE r.customer_id = $1 AND r.run_id = $2 AND r.shelf = $3
+          AND r.number BETWEEN o.first_number AND o.last_number AND r.state = 0
+    ) found
+    WHERE found.due_at IS NOT NULL
 ), emptied AS (
     DELETE FROM ledger_chunk c USING ours o
     WHERE c.customer_id = $1 AND c.run_id = $2 AND c.first_number = o.first_number

@@ -244,7 +244,8 @@ SET state = k.state, failure = k.failure, code = k.code, reply = nullif(k.reply,
 FROM unnest($6::int[], $7::smallint[], $8::smallint[], $9::smallint[], $10::text[], $11::interval[],
             $12::int[], $13::timestamptz[])
      AS k(number, state, failure, code, reply, after, first_number, claimed_at)
-WHERE r.customer_id = $1 AND r.run_id = $2 AND r.shelf = $3 AND r.number = k.number AND r.state = 0
+WHERE r.customer_id = $1 AND r.run_id = $2 AND r.shelf = $3 AND r.number = ANY($6::int[])
+  AND r.number = k.number AND r.state = 0
   AND (k.state <> 0 OR EXISTS (
       SELECT FROM ledger_chunk c WHERE c.customer_id = $1 AND c.run_id = $2
         AND c.first_number = k.first_number AND c.owner = $5 AND c.claimed_at = k.claimed_at))
