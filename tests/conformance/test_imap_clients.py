@@ -12,6 +12,7 @@ import pytest
 
 from tests.listeners.conftest import certificate as certificate
 from tests.listeners.imap.conftest import House
+from tests.listeners.imap.conftest import budget as budget
 from tests.listeners.imap.conftest import house as house
 from tests.mailstore.conftest import mail
 

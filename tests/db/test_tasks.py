@@ -146,6 +146,7 @@ async def test_what_asyncpg_says_of_an_ended_connection_is_no_death_of_a_task(
 
 # What ends with the thing it works on: a batch, a look-up, a request, a connection, a command.
 SHORT_LIVED = {
+    "api/events.py",  # for one stream
     "bridges/oa/outgoing.py",  # a group inside a kept task
     "bridges/oa/watch.py",  # while migrations run
     "campaigns/contacts/imports.py",  # keeping the lease of one import
@@ -160,6 +161,7 @@ SHORT_LIVED = {
     "listeners/imap_selecting.py",  # for one IDLE
     "listeners/smtp_session.py",
     "listeners/tls_first.py",
+    "notifications/telling.py",  # a group inside a kept task, and a line of one receiver
     "server/supervisor.py",
     "server/worker.py",  # the doors of the web: the worker ends with them, and is started again
     "transport/delivery/allowance.py",
