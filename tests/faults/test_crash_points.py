@@ -1,7 +1,7 @@
 """Every crash point of every road: PostgreSQL breaks at the N-th message, and everything promised holds.
 
-`make test` walks a share of the moments at which a closed connection makes a difference, and fewer of the other
-faults, others with each commit; `make crash-points` (POSTROAD_CRASH_POINTS=all) walks all of it.
+`make test` walks a share of the moments at which a closed connection makes a difference, and fewer of the
+other faults, others with each commit; `make crash-points` (POSTROAD_CRASH_POINTS=all) walks all of it.
 """
 
 from __future__ import annotations
