@@ -97,7 +97,9 @@ export function walk(step) {
   const link = row.querySelector(".row-link");
   link.focus({ preventScroll: true });
   const isShown = openReading() || !matchMedia("(max-width: 800px)").matches;
-  if (isShown && link.hasAttribute("hx-get") && !row.classList.contains("is-open")) link.click();
+  // While another mail is on its way, the one that is shown will not stay, and its row's class is late.
+  const isThere = !opening && openReading()?.dataset.entry === row.dataset.entry;
+  if (isShown && link.hasAttribute("hx-get") && !isThere) link.click();
 }
 
 /** Bring the bar of bulk actions in line with what is ticked. */
